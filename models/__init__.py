@@ -1,0 +1,1 @@
+"""How likely: learners, rankers, retrieval, evaluation; knows no Kafka, Redis, Faust or clock."""
