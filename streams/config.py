@@ -1,0 +1,206 @@
+"""What is configured, and how do a TOML file, the environment and `--set` become one `Config`?
+
+Later ones win: the defaults, the file, the environment (addresses and secrets), `--set a.b=value`.
+Loading is a pure function of mappings; only `load_config` reads a file.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from featurestore.actions import DEFAULT_ACTIONS, ActionSpec, ActionTable
+from streams.config_reader import Problem, Secret, read_section
+from streams.sections import (
+    AttributionConfig,
+    KafkaConfig,
+    LearnerConfig,
+    RankingConfig,
+    RedisConfig,
+    TrainerConfig,
+    WorkerConfig,
+)
+
+ENVIRONMENT: Final[Mapping[str, str]] = {
+    "HEADRACE_KAFKA": "kafka.brokers",
+    "HEADRACE_REDIS": "redis.url",
+    "HEADRACE_MODELS": "trainer.folder",
+    "HEADRACE_WORKER_METRICS_PORT": "worker.metrics_port",
+    "HEADRACE_LEARNER_METRICS_PORT": "learner.metrics_port",
+    "HEADRACE_TRAINER_METRICS_PORT": "trainer.metrics_port",
+}
+"""Environment variables and the settings that they replace; `HEADRACE_CONFIG` names the file."""
+
+CONFIG_VARIABLE: Final = "HEADRACE_CONFIG"
+_LISTS: Final = frozenset({"kafka.brokers"})
+_OPERATIONAL: Final = frozenset({"kafka", "redis", "worker", "learner", "trainer"})
+
+
+class ConfigRefused(ValueError):
+    """The configuration has bad keys or values; the message lists all of them."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = [f"the configuration has {len(self.problems)} problem(s):"]
+        super().__init__("\n  ".join(lines + [problem.line for problem in self.problems]))
+
+
+def _default_actions() -> Mapping[str, ActionSpec]:
+    return {spec.name: spec for spec in DEFAULT_ACTIONS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that can be configured, a section a part. `headrace.toml` documents each key."""
+
+    kafka: KafkaConfig = field(default_factory=KafkaConfig)
+    redis: RedisConfig = field(default_factory=RedisConfig)
+    worker: WorkerConfig = field(default_factory=WorkerConfig)
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    actions: Mapping[str, ActionSpec] = field(default_factory=_default_actions)
+    attribution: AttributionConfig = field(default_factory=AttributionConfig)
+    ranking: RankingConfig = field(default_factory=RankingConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse actions that contradict each other.
+
+        Raises:
+            ValueError: Naming them.
+        """
+        self.action_table()
+
+    def action_table(self) -> ActionTable:
+        """Return the kinds of action, by name and by code."""
+        return ActionTable.of(self.actions.values())
+
+    def digest(self) -> str:
+        """Return 8 hexadecimal digits over all that can change a state, a weight or a list.
+
+        Addresses, ports, intervals and other operational settings are left out: a list made on
+        another machine from the same events under the same rules carries the same digest.
+        """
+        values = {
+            entry.name: as_plain(getattr(self, entry.name))
+            for entry in fields(self)
+            if entry.name not in _OPERATIONAL
+        }
+        canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(canonical.encode(), digest_size=4).hexdigest()
+
+
+def load_config(
+    path: Path | None, environment: Mapping[str, str], overrides: Iterable[str] = ()
+) -> Config:
+    """Read a configuration.
+
+    Args:
+        path: The TOML file; without one, the file that `HEADRACE_CONFIG` names, if any.
+        environment: The process's environment.
+        overrides: `a.b=value` each, the value in TOML's notation or a bare string.
+
+    Raises:
+        ConfigRefused: With every problem of file, environment and overrides at once.
+    """
+    named = environment.get(CONFIG_VARIABLE)
+    path = path or (Path(named) if named else None)
+    return config_of(_file_values(path) if path else {}, environment, overrides)
+
+
+def config_of(
+    file_values: Mapping[str, Any],
+    environment: Mapping[str, str] | None = None,
+    overrides: Iterable[str] = (),
+) -> Config:
+    """Return the configuration that the values of a file, the environment and `--set` make.
+
+    Raises:
+        ConfigRefused: With every problem at once.
+    """
+    problems: list[Problem] = []
+    values: dict[str, Any] = _copied(file_values)
+    origins: dict[str, str] = {}
+    for variable, key in ENVIRONMENT.items():
+        if text := (environment or {}).get(variable):
+            origins[key] = variable
+            parsed = text.split(",") if key in _LISTS else _value_of(text, key)
+            _put(values, key, parsed, problems)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if equals and key:
+            origins[key] = "--set"
+            _put(values, key, _value_of(text, key), problems)
+        else:
+            problems.append(Problem(key="--set", found=repr(override), expected="KEY=VALUE"))
+    config = read_section(Config, values, "", problems)
+    if config is None or problems:
+        raise ConfigRefused(_with_origin(problem, origins) for problem in problems)
+    return config
+
+
+def as_plain(value: object) -> object:
+    """Return a config as plain values, for digests and for printing; secrets are masked."""
+    if isinstance(value, Secret):
+        return "…"
+    if is_dataclass(value):
+        return {entry.name: as_plain(getattr(value, entry.name)) for entry in fields(value)}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(name): as_plain(entry) for name, entry in value.items()}
+    if isinstance(value, tuple | list | frozenset):
+        return [as_plain(entry) for entry in value]
+    return value
+
+
+def _file_values(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigRefused(
+            [Problem(key=str(path), found=str(error), expected="a readable TOML file")]
+        ) from error
+
+
+def _value_of(text: str, key: str) -> object:
+    """What TOML makes of the text; what TOML does not understand is a string."""
+    if key in _TEXTS:
+        return text
+    try:
+        value: object = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+    return value
+
+
+_TEXTS: Final = frozenset({"redis.url", "trainer.folder"})
+
+
+def _put(values: dict[str, Any], key: str, value: object, problems: list[Problem]) -> None:
+    *sections, name = key.split(".")
+    table = values
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            found = f"a value at {section!r}"
+            problems.append(Problem(key=key, found=found, expected="a table there"))
+            return
+    table[name] = value
+
+
+def _with_origin(problem: Problem, origins: Mapping[str, str]) -> Problem:
+    origin = origins.get(problem.key)
+    return replace(problem, key=f"{problem.key} (from {origin})") if origin else problem
+
+
+def _copied(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _copied(value) if isinstance(value, Mapping) else value
+        for name, value in values.items()
+    }

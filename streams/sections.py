@@ -1,0 +1,192 @@
+"""Which settings does each part of the stream have, and what are their defaults?
+
+Each part reads one section, a small frozen dataclass; what belongs to `featurestore` and `models`
+is configured by those packages' own configs. `streams.config` composes and loads them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from streams.config_reader import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicsConfig:
+    """Names of the Kafka topics; the design's page on topics says what each carries."""
+
+    events: str = "events"
+    items: str = "items"
+    examples: str = "examples"
+    models: str = "models"
+    dead_letters: str = "events.dead-letters"
+
+    def __post_init__(self) -> None:
+        """Refuse two topics of one name.
+
+        Raises:
+            ValueError: Naming the names.
+        """
+        names = [self.events, self.items, self.examples, self.models, self.dead_letters]
+        if len(set(names)) < len(names) or not all(names):
+            raise ValueError(f"five different topic names (found {', '.join(names)})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaConfig:
+    """Where Kafka is.
+
+    Attributes:
+        brokers: Addresses, `host:port`.
+        topics: The topics' names.
+        produce_timeout_s: Time after which an unacknowledged record ends the process.
+    """
+
+    brokers: tuple[str, ...] = ("localhost:9092",)
+    topics: TopicsConfig = field(default_factory=TopicsConfig)
+    produce_timeout_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisConfig:
+    """Where the store is.
+
+    Attributes:
+        url: `redis://[:password@]host:port/db`, or `rediss://` for TLS.
+        timeout_s: Deadline of one command.
+        retry_s: Longest pause between two attempts while the store is away.
+    """
+
+    url: Secret = field(default_factory=lambda: Secret("redis://localhost:6379/0"))
+    timeout_s: float = 5.0
+    retry_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    """The millisecond clock.
+
+    Attributes:
+        group: Consumer group; its members share the partitions.
+        metrics_port: Port of `/metrics`.
+        chunk_users: Most users whose lists are written in one atomic step.
+        chunk_events: Most events folded in one step.
+        slice_events: Most events taken over from one fetch.
+        catch_up_events: A partition that lies further behind is folded without building lists;
+            each user gets one list when it has caught up.
+        cached_users: Decoded user states kept in memory, over all partitions.
+        stall_timeout_s: Time without progress, while events wait, that ends the process.
+    """
+
+    group: str = "headrace-worker"
+    metrics_port: int = 9101
+    chunk_users: int = 64
+    chunk_events: int = 512
+    slice_events: int = 1000
+    catch_up_events: int = 5000
+    cached_users: int = 50_000
+    stall_timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnerConfig:
+    """The seconds clock.
+
+    Attributes:
+        group: Consumer group of the one learner.
+        metrics_port: Port of `/metrics`.
+        delta_interval_s: How often changed values go to the workers.
+        base_interval_s: How often everything is saved, as the point to restart from.
+        popular_interval_s: How often `rec:popular` is written.
+        stall_timeout_s: Time without progress, while records wait, that ends the process.
+    """
+
+    group: str = "headrace-learner"
+    metrics_port: int = 9102
+    delta_interval_s: float = 1.0
+    base_interval_s: float = 60.0
+    popular_interval_s: float = 5.0
+    stall_timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttributionConfig:
+    """Which action answers which slate, in the event time of the slate's source partition.
+
+    Attributes:
+        window_ms: How long a shown slate waits for a label action.
+        after_click_ms: How long it stays open after its first one, for more of them.
+        max_open_slates: Most slates waiting, over all partitions; the oldest goes unlearned.
+        max_open_slates_per_partition: The same for one partition.
+        max_clock_jump_ms: A partition's clock moves further than this only when
+            `clock_confirming_users` different users say so.
+        clock_confirming_users: See `max_clock_jump_ms`.
+    """
+
+    window_ms: int = 30 * 60 * 1000
+    after_click_ms: int = 0
+    max_open_slates: int = 200_000
+    max_open_slates_per_partition: int = 50_000
+    max_clock_jump_ms: int = 60 * 60 * 1000
+    clock_confirming_users: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerConfig:
+    """The minutes clock.
+
+    Attributes:
+        metrics_port: Port of `/metrics`.
+        folder: Where bundles and the trainer's history are kept.
+        interval_s: Time between two trainings, at most.
+        interval_actions: Actions after which a training begins sooner.
+        min_actions: Actions below which nothing is trained.
+    """
+
+    metrics_port: int = 9103
+    folder: str = ".headrace/models"
+    interval_s: float = 600.0
+    interval_actions: int = 100_000
+    min_actions: int = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankingConfig:
+    """How candidates become a list.
+
+    Attributes:
+        list_size: Items of a list.
+        max_candidates: Candidates that are ranked, after filters.
+        head: What orders them: p(click), the next action, or `auto`: p(click) from
+            `min_impressions` learned impressions on.
+        min_impressions: See `head`.
+        category_cap: Most items of one category among the first `list_size`; 0 for no cap.
+        skip_acted: Whether items that the user has acted upon are left out.
+        max_shown: An item shown this often since the user last acted on it rests; 0 for never.
+        slate_sample_rate: Share of lists whose candidates are logged for the next head.
+    """
+
+    list_size: int = 20
+    max_candidates: int = 300
+    head: Literal["auto", "click", "next"] = "auto"
+    min_impressions: int = 1_000
+    category_cap: int = 0
+    skip_acted: bool = True
+    max_shown: int = 0
+    slate_sample_rate: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be a list.
+
+        Raises:
+            ValueError: Naming every bad value.
+        """
+        checks = [
+            (1 <= self.list_size <= self.max_candidates, "list_size from 1 to max_candidates"),
+            (self.max_candidates <= 500, "max_candidates up to 500"),
+            (0 <= self.slate_sample_rate <= 1, "slate_sample_rate from 0 to 1"),
+            (min(self.category_cap, self.max_shown, self.min_impressions) >= 0, "no negative cap"),
+        ]
+        if bad := [expected for holds, expected in checks if not holds]:
+            raise ValueError(", ".join(bad))
