@@ -1,0 +1,196 @@
+"""Which click belongs to which impression, and when is a slate's answer final?
+
+A shown slate stays open until its first label action (plus `after_click_ms`, for surfaces where
+several items of one slate are clicked), or until its window has ended on its source partition's
+clock. Then it closes whole: clicked items are its positives, all others its negatives, and it is
+learned once. A click finds its slate by `request_id` where the action has one, otherwise by
+`list_id`, otherwise it must be on an item of the user's latest slate. The first identifier that the
+action carries decides; there is no second try, so that what a join has forgotten never changes
+what it decides about slates that are open.
+
+A click on a slate that has closed is `late`, and one without a slate is an `orphan_click`: neither
+is learned. Closed slates are remembered for one more window to tell the two apart; after a restart
+or beyond the cap a late click counts as an orphan.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeAlias
+
+from streams.examples import ActionRow, ImpressionRow
+from streams.open_slates import OpenSlates, PartitionKey, SlateCaps
+from streams.sections import AttributionConfig
+
+_SlateName: TypeAlias = tuple[str, str, str]
+"""User, kind of identifier, identifier."""
+
+
+class JoinOutcome(Enum):
+    """What became of a slate, or of a click."""
+
+    JOINED = "joined"
+    TIMEOUT = "timeout"
+    EVICTED = "evicted"
+    """Closed for want of room and not learned: nobody knows whether it would have been clicked."""
+    LATE = "late"
+    ORPHAN_CLICK = "orphan_click"
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class ShownSlate:
+    """One impression that waits for its answer.
+
+    `predicted` is p(click) of each item as it was at the impression, before anything was learned
+    from it; None where the join was refilled after a restart.
+    """
+
+    partition: PartitionKey
+    record_offset: int
+    shown_at_ms: int
+    deadline_ms: int
+    row: ImpressionRow
+    items: tuple[str, ...]
+    predicted: object = None
+    clicked: list[int] = field(default_factory=list)
+    first_click_delay_ms: int = 0
+    is_open: bool = True
+
+    def names(self) -> Iterable[_SlateName]:
+        """The identifiers by which an action may name it."""
+        row = self.row
+        if row.request_id:
+            yield row.user_id, "request", row.request_id
+        if row.list_id:
+            yield row.user_id, "list", row.list_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedSlate:
+    """A slate whose answer is final; `clicked` are indices into its items."""
+
+    slate: ShownSlate
+    outcome: JoinOutcome
+    clicked: tuple[int, ...]
+
+
+class Attribution:
+    """The join of impressions and clicks; pure, and driven row by row."""
+
+    def __init__(self, config: AttributionConfig) -> None:
+        self._config = config
+        self._open: OpenSlates[ShownSlate] = OpenSlates(caps_of(config))
+        self._clicked: dict[PartitionKey, deque[tuple[int, ShownSlate]]] = {}
+        self._known: dict[PartitionKey, deque[ShownSlate]] = {}
+        self._by_name: dict[_SlateName, list[ShownSlate]] = {}
+        self._latest: dict[str, ShownSlate] = {}
+
+    @property
+    def num_open(self) -> int:
+        """Slates that wait."""
+        return len(self._open)
+
+    def oldest_record(self) -> int | None:
+        """Offset in `examples` of the record that opened the oldest open slate."""
+        slate = self._open.oldest()
+        return None if slate is None else slate.record_offset
+
+    def show(self, slate: ShownSlate) -> list[ClosedSlate]:
+        """Open a slate; return those that were evicted for it."""
+        for name in slate.names():
+            self._by_name.setdefault(name, []).append(slate)
+        self._latest[slate.row.user_id] = slate
+        known = self._known.setdefault(slate.partition, deque())
+        known.append(slate)
+        evicted = [_closed(slate, JoinOutcome.EVICTED) for slate in self._open.add(slate)]
+        if len(known) > 2 * self._config.max_open_slates_per_partition:
+            forgotten = known.popleft()
+            self._forget(forgotten)
+            if forgotten.is_open:
+                self._open.close(forgotten)
+                evicted.append(_closed(forgotten, JoinOutcome.EVICTED))
+        return evicted
+
+    def act(
+        self, partition: PartitionKey, action: ActionRow, item_id: str, now_ms: int
+    ) -> tuple[JoinOutcome, ClosedSlate | None]:
+        """Attribute a label action; `now_ms` is its partition's clock.
+
+        Returns:
+            What the click is, and the slate that it closes (None while it may be clicked again).
+        """
+        slate = self._find(action, item_id)
+        if slate is None:
+            return JoinOutcome.ORPHAN_CLICK, None
+        if not slate.is_open:
+            return JoinOutcome.LATE, None
+        index = slate.items.index(item_id)
+        if not slate.clicked:
+            slate.first_click_delay_ms = max(0, action.ts_ms - slate.shown_at_ms)
+        if index not in slate.clicked:
+            slate.clicked.append(index)
+        if self._config.after_click_ms > 0:
+            if len(slate.clicked) == 1:
+                queue = self._clicked.setdefault(partition, deque())
+                queue.append((now_ms + self._config.after_click_ms, slate))
+            return JoinOutcome.JOINED, None
+        self._open.close(slate)
+        return JoinOutcome.JOINED, _closed(slate, JoinOutcome.JOINED)
+
+    def expire(self, partition: PartitionKey, now_ms: int) -> list[ClosedSlate]:
+        """Close what has waited long enough on its partition's clock, in a fixed order."""
+        closed = [_closed(slate) for slate in self._open.expire(partition, now_ms)]
+        clicked = self._clicked.get(partition)
+        while clicked and clicked[0][0] < now_ms:
+            _, slate = clicked.popleft()
+            if slate.is_open:
+                self._open.close(slate)
+                closed.append(_closed(slate))
+        known = self._known.get(partition)
+        while known and known[0].deadline_ms + self._config.window_ms < now_ms:
+            self._forget(known.popleft())
+        return closed
+
+    def give_up(self, record_offset: int) -> list[ClosedSlate]:
+        """Evict slates that would make a restart read too far back."""
+        return [_closed(slate, JoinOutcome.EVICTED) for slate in self._open.give_up(record_offset)]
+
+    def flush(self) -> list[ClosedSlate]:
+        """Close all: a file has ended, and no click can come."""
+        return [_closed(slate) for slate in self._open.drain()]
+
+    def _find(self, action: ActionRow, item_id: str) -> ShownSlate | None:
+        if action.request_id:
+            named = self._by_name.get((action.user_id, "request", action.request_id), [])
+        elif action.list_id:
+            named = self._by_name.get((action.user_id, "list", action.list_id), [])
+        else:
+            latest = self._latest.get(action.user_id)
+            named = [] if latest is None else [latest]
+        # One request may show several slates (pages of a scroll): the newest with the item is it.
+        return next((slate for slate in reversed(named) if item_id in slate.items), None)
+
+    def _forget(self, slate: ShownSlate) -> None:
+        for name in slate.names():
+            named = self._by_name[name]
+            named.remove(slate)
+            if not named:
+                del self._by_name[name]
+        if self._latest.get(slate.row.user_id) is slate:
+            del self._latest[slate.row.user_id]
+
+
+def caps_of(config: AttributionConfig) -> SlateCaps:
+    """Return the caps that a configuration asks for."""
+    return SlateCaps(
+        max_per_partition=config.max_open_slates_per_partition, max_total=config.max_open_slates
+    )
+
+
+def _closed(slate: ShownSlate, outcome: JoinOutcome | None = None) -> ClosedSlate:
+    if outcome is None:
+        outcome = JoinOutcome.JOINED if slate.clicked else JoinOutcome.TIMEOUT
+    return ClosedSlate(slate=slate, outcome=outcome, clicked=tuple(sorted(slate.clicked)))
