@@ -1,0 +1,182 @@
+"""How is a record appended so that we know that it is, whatever the broker is going through?"""
+
+# ruff: noqa: SLF001  (aiokafka does not tell otherwise that its sender has died)
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
+from mode import Service
+from typing_extensions import override
+
+from streams.engine.errors import ProduceDeadlineError, ProduceError
+
+logger = logging.getLogger(__name__)
+
+HOPELESS: Final = (
+    ClusterAuthorizationFailedError,
+    InvalidTopicError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
+FIRST_BACKOFF_S: Final = 0.1
+MAX_BACKOFF_S: Final = 5.0
+REMINDER_S: Final = 10.0
+"""How often a wait for the broker is logged."""
+
+
+class OutgoingRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record to append. Without a partition, the key's murmur2 hash chooses it, as in Java."""
+
+    value: bytes | None
+    key: bytes | None = None
+    partition: int | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class AckedProducer(Service):
+    """An idempotent producer that waits for the broker for as long as it takes.
+
+    Connects at the first use. It retries until every in-sync replica has the records: a broker
+    that is away blocks the caller, and drops nothing. Records of one call reach a partition in
+    their order. Broker restarts neither lose nor repeat a record; only where the producer
+    itself has to be replaced (its session was lost) may records of the call in progress be
+    there twice.
+    """
+
+    def __init__(self, *, brokers: Sequence[str], max_request_bytes: int = 1024 * 1024) -> None:
+        """Remember where to connect.
+
+        Args:
+            brokers: Addresses, `host:port`.
+            max_request_bytes: Largest record; the topic's `max.message.bytes` must allow it.
+        """
+        self._brokers = list(brokers)
+        self._max_request_bytes = max_request_bytes
+        self._producer: AIOKafkaProducer | None = None
+        self._connecting: asyncio.Lock | None = None
+        super().__init__()
+
+    async def produce_acked(
+        self, topic: str, records: Iterable[OutgoingRecord], *, deadline_s: float | None = None
+    ) -> None:
+        """Append records, and return when all in-sync replicas have all of them.
+
+        Args:
+            topic: Where to.
+            records: What; may be empty.
+            deadline_s: Give up after this time. None: never.
+
+        Raises:
+            ProduceError: The broker will never take a record: too large, or not authorised.
+            ProduceDeadlineError: The deadline has passed. Some records may be, or still get,
+                appended: end the process, and start again from the checkpoint.
+        """
+        unacked = list(records)
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._produce_until_acked(topic, unacked)
+        except TimeoutError as error:
+            raise ProduceDeadlineError(
+                f"{len(unacked)} records to {topic} were not acknowledged within {deadline_s} s; "
+                f"is the broker at {', '.join(self._brokers)} up, with enough in-sync replicas?"
+            ) from error
+
+    async def _produce_until_acked(self, topic: str, unacked: list[OutgoingRecord]) -> None:
+        backoff_s = FIRST_BACKOFF_S
+        while unacked:
+            num_before = len(unacked)
+            try:
+                await self._produce_once(topic, unacked)
+            except HOPELESS as error:
+                raise ProduceError(
+                    f"{topic} refuses a record for good: {type(error).__name__}: {error}"
+                ) from error
+            except (KafkaError, OSError) as error:
+                logger.warning("Producing to %s failed, trying again: %r", topic, error)
+                await self._discard_producer()
+                backoff_s = FIRST_BACKOFF_S if len(unacked) < num_before else backoff_s * 2
+                await asyncio.sleep(min(backoff_s, MAX_BACKOFF_S))
+
+    async def _produce_once(self, topic: str, unacked: list[OutgoingRecord]) -> None:
+        """Try all; leave in `unacked` what follows the acknowledged head."""
+        producer = await self._connected()
+        futures: list[asyncio.Future[Any]] = []
+        try:
+            for record in unacked:
+                future = await producer.send(
+                    topic,
+                    value=record.value,
+                    key=record.key,
+                    partition=record.partition,
+                    headers=list(record.headers) or None,
+                )
+                futures.append(future)
+        finally:
+            await self._settle(producer, futures)
+            num_acked = 0
+            while num_acked < len(futures) and _is_acked(futures[num_acked]):
+                num_acked += 1
+            del unacked[:num_acked]
+        for future in futures[num_acked:]:
+            future.result()
+
+    async def _settle(self, producer: AIOKafkaProducer, futures: list[asyncio.Future[Any]]) -> None:
+        sender = producer._sender.sender_task
+        waiting = set(futures)
+        while waiting:
+            _, pending = await asyncio.wait(
+                {*waiting, sender}, timeout=REMINDER_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            waiting = {future for future in waiting if not future.done()}
+            if waiting and sender not in pending:
+                raise KafkaError("the producer's sender has ended")
+            if waiting and len(pending) > len(waiting):
+                logger.debug("Waiting for %d acknowledgements", len(waiting))
+
+    async def _connected(self) -> AIOKafkaProducer:
+        if self._connecting is None:
+            self._connecting = asyncio.Lock()
+        async with self._connecting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self._brokers,
+                    enable_idempotence=True,
+                    acks="all",
+                    max_request_size=self._max_request_bytes,
+                )
+                try:
+                    await producer.start()
+                except BaseException:
+                    await producer.stop()
+                    raise
+                self._producer = producer
+            return self._producer
+
+    async def _discard_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            # Stopping flushes; what is unacknowledged is ours to repeat, so do not wait for it.
+            producer._sender.sender_task.cancel()
+            await producer.stop()
+
+    @override
+    async def on_stop(self) -> None:
+        """Disconnect."""
+        await self._discard_producer()
+
+
+def _is_acked(future: asyncio.Future[Any]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
