@@ -1,0 +1,23 @@
+"""How does a public log become a file of our events? One module per log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from featurestore.events import Event
+from streams.convert.globo import globo_events
+from streams.convert.movielens import movielens_events
+from streams.convert.trivago import trivago_events
+
+Converter: TypeAlias = Callable[[Path], Iterator[Event]]
+
+CONVERTERS: Final[Mapping[str, Converter]] = {
+    "globo": globo_events,
+    "trivago": trivago_events,
+    "movielens": movielens_events,
+}
+"""The logs that `headrace convert` knows, by name; each yields events in replay order."""
+
+__all__ = ["CONVERTERS", "Converter", "globo_events", "movielens_events", "trivago_events"]
