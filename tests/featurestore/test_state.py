@@ -1,0 +1,260 @@
+"""The user's state: a pure fold, and what can be read from it."""
+
+import dataclasses
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from featurestore.actions import ActionSpec, ActionTable, Effect
+from featurestore.codec import encode_state
+from featurestore.columns import MAX_GAP_S
+from featurestore.events import Event, UserId
+from featurestore.keys import item_key, item_keys
+from featurestore.state import (
+    EMPTY_STATE,
+    NUM_EVENT_MARKS,
+    FoldRules,
+    Outcome,
+    UserState,
+    fold,
+)
+from tests.featurestore.user_events import (
+    DAY_MS,
+    RULES,
+    SMALL_RULES,
+    START_MS,
+    TABLE,
+    action,
+    event_lists,
+    folded,
+    shown,
+    visit,
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(event_lists, st.data())
+def test_the_fold_does_not_depend_on_where_the_stream_is_cut(
+    events: list[Event], data: st.DataObject
+) -> None:
+    cut = data.draw(st.integers(0, len(events)))
+    in_one = folded(events)
+    resumed = folded(events[cut:], folded(events[:cut]))
+    assert encode_state(resumed) == encode_state(in_one)
+
+
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(event_lists)
+def test_delivering_an_event_again_changes_nothing(events: list[Event]) -> None:
+    rules = dataclasses.replace(SMALL_RULES, horizon_ms=30 * DAY_MS)
+    state = folded(events, rules=rules)
+    for event in events[-5:]:
+        again = fold(state, event, rules)
+        assert again.outcome is Outcome.DUPLICATE
+        assert again.state is state
+
+
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(event_lists)
+def test_the_caps_and_the_horizon_hold_after_every_event(events: list[Event]) -> None:
+    state = EMPTY_STATE
+    for event in events:
+        before, state = state, fold(state, event, SMALL_RULES).state
+        assert state.clock_ms >= before.clock_ms
+        assert state.num_actions <= SMALL_RULES.max_actions
+        assert len(state.seen) <= SMALL_RULES.max_seen
+        assert len(state.hidden) <= SMALL_RULES.max_hidden
+        assert len(state.shown) <= SMALL_RULES.max_shown * 4
+        times_s = state.history(SMALL_RULES.max_actions).times_s
+        assert (np.diff(times_s) >= 0).all()
+        assert (times_s * 1000 >= state.clock_ms - SMALL_RULES.horizon_ms - 1000).all()
+        assert (times_s * 1000 <= state.clock_ms).all()
+        assert state.actions.span_s == (times_s[-1] - times_s[0] if len(times_s) else 0)
+
+
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(event_lists, event_lists)
+def test_a_silence_beyond_the_horizon_leaves_nothing_of_what_was_before(
+    old: list[Event], recent: list[Event]
+) -> None:
+    """Old and recent events stand further apart than the horizon: nothing of the old stays."""
+    if not recent:
+        return
+    moved = [
+        msgspec.structs.replace(
+            event, ts_ms=event.ts_ms + 20 * DAY_MS, event_id=f"{event.event_id}-moved"
+        )
+        for event in recent
+    ]
+    full, rebuilt = folded([*old, *moved]), folded(moved)
+    assert encode_state(full) == encode_state(rebuilt)
+
+
+@settings(derandomize=True, deadline=None, max_examples=200)
+@given(event_lists)
+def test_a_log_cut_at_the_horizon_rebuilds_what_is_held(events: list[Event]) -> None:
+    """Actions, hidden and seen items; only marks, sessions and shown items may reach back."""
+    events = [
+        msgspec.structs.replace(event, event_id=f"e{number}") for number, event in enumerate(events)
+    ]
+    full, clocks_ms = EMPTY_STATE, []
+    for event in events:
+        full = fold(full, event, SMALL_RULES).state
+        clocks_ms.append(full.clock_ms)
+    earliest_ms = full.clock_ms - SMALL_RULES.horizon_ms
+    kept = [event for event, at_ms in zip(events, clocks_ms, strict=True) if at_ms >= earliest_ms]
+    rebuilt = folded(kept)
+    assert (full.actions, full.hidden, full.seen) == (
+        rebuilt.actions,
+        rebuilt.hidden,
+        rebuilt.seen,
+    )
+
+
+def test_shown_items_are_forgotten_with_the_horizon_though_the_user_stays() -> None:
+    state = folded([shown(1, "a"), visit(2, ts_ms=START_MS + 2 * DAY_MS)])
+    assert state.shown_counts(item_keys(["a"])).tolist() == [1]
+    state = fold(state, visit(3, ts_ms=START_MS + 3 * DAY_MS + 2000), SMALL_RULES).state
+    assert state.shown == b""
+
+
+def test_a_repeated_event_id_counts_once_among_the_last_64() -> None:
+    state = folded([visit(number) for number in range(NUM_EVENT_MARKS)], rules=RULES)
+    assert fold(state, visit(0, ts_ms=START_MS + 10**6), RULES).outcome is Outcome.DUPLICATE
+    state = fold(state, visit(64), RULES).state
+    assert fold(state, visit(0, ts_ms=START_MS + 10**6), RULES).outcome is Outcome.OK
+
+
+def test_a_late_event_counts_at_the_users_clock_which_stays() -> None:
+    state = folded([action(10, "i1")])
+    after, outcome = fold(state, action(5, "i2"), SMALL_RULES)
+    assert outcome is Outcome.LATE
+    assert after.clock_ms == state.clock_ms
+    history = after.history(5)
+    assert history.keys.tolist() == [item_key("i1"), item_key("i2")]
+    assert history.times_s.tolist() == [(START_MS + 10_000) // 1000] * 2
+
+
+def test_the_history_is_oldest_first_and_keeps_actions_without_an_item() -> None:
+    state = folded([action(1, "i1"), action(2, None, "search"), action(3, "i2", "teleport")])
+    history = state.history(9)
+    assert history.keys.tolist() == [item_key("i1"), 0, item_key("i2")]
+    assert history.actions.tolist() == [1, 9, 0]
+    assert history.times_s.tolist() == [START_MS // 1000 + n for n in (1, 2, 3)]
+    assert state.history(1).keys.tolist() == [item_key("i2")]
+    assert EMPTY_STATE.history(3).keys.tolist() == []
+
+
+def test_an_evicted_positive_item_is_remembered_as_seen_and_a_neutral_one_is_not() -> None:
+    events = [action(0, "old"), action(1, "looked", "view"), action(2, None, "search")]
+    state = folded([*events, *(action(n, f"i{n}") for n in range(3, 8))])
+    assert state.acted_mask(item_keys(["old", "looked", "i3", "i7", "other"])).tolist() == [
+        True,
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert len(state.seen) == 1
+
+
+def test_a_hidden_item_is_known_as_hidden_until_the_horizon() -> None:
+    state = folded([action(1, "bad", "hide"), action(2, None, "hide"), action(3, "good")])
+    assert state.hidden_mask(item_keys(["bad", "good"])).tolist() == [True, False]
+    later = fold(state, visit(4, ts_ms=START_MS + 2 * DAY_MS), SMALL_RULES).state
+    assert later.hidden_mask(item_keys(["bad"])).tolist() == [True]
+    last = fold(later, visit(5, ts_ms=START_MS + 3 * DAY_MS + 2000), SMALL_RULES).state
+    assert last.hidden_mask(item_keys(["bad"])).tolist() == [False]
+
+
+def test_shown_items_are_counted_while_they_are_among_the_last_shown() -> None:
+    state = folded([shown(1, "a", "b"), shown(2, "b", "c")])
+    assert state.shown_counts(item_keys(["a", "b", "c", "d"])).tolist() == [1, 2, 1, 0]
+    state = fold(state, shown(3, "d", "e"), SMALL_RULES).state
+    assert state.shown_counts(item_keys(["a", "b", "c", "d", "e"])).tolist() == [0, 2, 1, 1, 1]
+
+
+def test_a_shown_count_stops_at_255() -> None:
+    state = folded([shown(number, "a") for number in range(300)], rules=RULES)
+    assert state.shown_counts(item_keys(["a"])).tolist() == [255]
+
+
+def test_previous_positive_items_come_newest_first_each_once() -> None:
+    state = folded(
+        [
+            action(1, "i1"),
+            action(2, "i2", "like"),
+            action(3, "i3", "view"),
+            action(4, "i1"),
+            action(5, None),
+        ]
+    )
+    assert state.previous_positive_keys(3, TABLE).tolist() == [item_key("i1"), item_key("i2")]
+    assert state.previous_positive_keys(1, TABLE).tolist() == [item_key("i1")]
+    assert EMPTY_STATE.previous_positive_keys(3, TABLE).dtype == np.uint64
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "begins"),
+    [
+        ({"session_id": "s1"}, {"session_id": "s1"}, False),
+        ({"session_id": "s1"}, {"session_id": "s2"}, True),
+        ({"session_id": "s1"}, {}, False),
+        ({}, {"session_id": "s1"}, False),
+        ({}, {}, False),
+        ({}, {"ts_ms": START_MS + 31 * 60_000}, True),
+        ({}, {"ts_ms": START_MS + 29 * 60_000}, False),
+        ({"session_id": "s1"}, {"session_id": "s1", "ts_ms": START_MS + 31 * 60_000}, False),
+        ({"session_id": "s1"}, {"ts_ms": START_MS + 31 * 60_000}, True),
+    ],
+)
+def test_a_session_ends_with_its_id_or_without_one_by_silence(
+    first: dict[str, Any], second: dict[str, Any], *, begins: bool
+) -> None:
+    state = folded([action(0, **first), action(1, **second)])
+    assert state.session_num_actions == (1 if begins else 2)
+    assert len(state.session_history().keys) == state.session_num_actions
+    assert (state.session_start_ms == START_MS) is not begins
+
+
+def test_a_late_event_does_not_reopen_an_earlier_session() -> None:
+    state = folded([action(5, session_id="s1"), action(10, session_id="s2")])
+    late = fold(state, action(6, session_id="s1"), SMALL_RULES).state
+    assert late.session_start_ms == START_MS + 10_000
+    assert late.session_num_actions == 2
+
+
+def test_a_silence_longer_than_the_horizon_forgets_the_user() -> None:
+    state = folded([action(1), shown(2, "a"), action(3, "b", "hide")])
+    newest = visit(4, ts_ms=START_MS + 4 * DAY_MS)
+    assert folded([newest], state) == folded([newest])
+
+
+def test_the_fold_version_names_the_rules() -> None:
+    assert RULES.version == FoldRules(table=TABLE).version
+    assert RULES.version != SMALL_RULES.version
+    other = ActionTable.of([ActionSpec(name="click", code=1, weight=9.0, effect=Effect.NEUTRAL)])
+    assert FoldRules(table=other).version != RULES.version
+
+
+def test_rules_that_states_cannot_hold_are_refused_all_at_once() -> None:
+    with pytest.raises(ValueError, match=r"max_actions is 0.*max_shown is 300.*horizon_ms"):
+        dataclasses.replace(RULES, max_actions=0, max_shown=300, horizon_ms=(MAX_GAP_S + 1) * 1000)
+
+
+def test_a_user_of_another_id_has_the_same_state_from_the_same_events() -> None:
+    mine = folded([action(1)])
+    theirs = folded([msgspec.structs.replace(action(1), user_id=UserId("other"))])
+    assert mine == theirs
+
+
+def test_masks_of_a_new_user_are_empty() -> None:
+    keys = item_keys(["a", "b"])
+    fresh = UserState()
+    assert not fresh.acted_mask(keys).any()
+    assert not fresh.hidden_mask(keys).any()
+    assert not fresh.shown_counts(keys).any()
