@@ -1,0 +1,265 @@
+"""What has every user done, in order, as compactly as the trainer needs it?
+
+The history is the trainer's own copy of the actions in the examples log: one row an action, in log
+order, integer-coded, 22 bytes a row. It names the examples offset it stands for, so that a
+restarted trainer goes on from there and never reads the log twice.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from models.encoder_inputs import hash_user
+from models.errors import ModelError
+
+_FORMAT: Final = "headrace-history/1"
+_COLUMNS: Final[dict[str, type[np.generic]]] = {
+    "users": np.uint64,
+    "items": np.int32,
+    "actions": np.uint8,
+    "times_s": np.uint32,
+    "visits_s": np.uint32,
+}
+_NO_ITEM: Final = -1
+
+
+class HistoryRefused(ModelError, ValueError):
+    """A saved history is damaged or of another format; delete it and read the log again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEvent:
+    """One action or visit of the examples log.
+
+    Attributes:
+        user_id: who acted.
+        time_s: the user's clock, whole seconds since the epoch.
+        action: action code, 0 to 255; None for a visit.
+        item_id: what was acted upon; None for actions without an item and for visits.
+    """
+
+    user_id: str
+    time_s: int
+    action: int | None = None
+    item_id: str | None = None
+
+
+class History:
+    """Bounded columns of actions in log order.
+
+    Rows have absolute numbers that never change: `first_row` grows when old rows are dropped.
+    Items have codes in order of first appearance; only `compact` renumbers them.
+
+    Attributes:
+        offset: the examples offset that everything before is contained in.
+        item_ids: item id of each item code.
+    """
+
+    def __init__(self, capacity: int = 2_000_000) -> None:
+        """Start empty; at most `capacity` rows are kept, the newest."""
+        if capacity < 1:
+            raise ValueError(f"capacity is {capacity}; a history keeps at least one row")
+        self.capacity = capacity
+        self.offset = 0
+        self.first_row = 0
+        self.item_ids: list[str] = []
+        self._code_of: dict[str, int] = {}
+        self._pending_visits: dict[int, int] = {}
+        self._size = 0
+        self._columns: dict[str, npt.NDArray[Any]] = {
+            name: np.zeros(1024, dtype) for name, dtype in _COLUMNS.items()
+        }
+
+    @property
+    def end_row(self) -> int:
+        """The number that the next row will have."""
+        return self.first_row + self._size
+
+    @property
+    def users(self) -> npt.NDArray[np.uint64]:
+        """Hashed user of each kept row; a view, like all columns."""
+        return self._column("users")
+
+    @property
+    def items(self) -> npt.NDArray[np.int32]:
+        """Item code of each kept row, -1 for an action without an item."""
+        return self._column("items")
+
+    @property
+    def actions(self) -> npt.NDArray[np.uint8]:
+        """Action code of each kept row."""
+        return self._column("actions")
+
+    @property
+    def times_s(self) -> npt.NDArray[np.uint32]:
+        """User clock of each kept row, seconds since the epoch."""
+        return self._column("times_s")
+
+    @property
+    def visits_s(self) -> npt.NDArray[np.uint32]:
+        """When the user's last visit between the previous action and this one was; 0 for none."""
+        return self._column("visits_s")
+
+    def item_code(self, item_id: str) -> int:
+        """Return the item's code, or -1 where the history has never seen it."""
+        return self._code_of.get(item_id, _NO_ITEM)
+
+    def append(self, events: Iterable[HistoryEvent], *, from_offset: int, to_offset: int) -> bool:
+        """Append the events of the examples records in `[from_offset, to_offset)`.
+
+        Idempotent: a range that is contained already changes nothing. A gap before the range is
+        accepted, since the log's retention may have removed what stood there.
+
+        Returns:
+            Whether the range was new.
+
+        Raises:
+            ValueError: the range straddles the history's offset.
+        """
+        if to_offset <= self.offset:
+            return False
+        if from_offset < self.offset:
+            raise ValueError(
+                f"examples [{from_offset}, {to_offset}) straddle the end of the history at "
+                f"{self.offset}: append whole records, from there on"
+            )
+        for event in events:
+            self._append_one(event)
+        self.offset = to_offset
+        if self._size > self.capacity + self.capacity // 8:
+            self._drop_rows(self._size - self.capacity)
+        return True
+
+    def compact(self) -> npt.NDArray[np.int32]:
+        """Retire the items that no kept row mentions, and renumber the others in order.
+
+        Returns:
+            The new code of each old one, -1 for the retired; what refers to codes must follow.
+        """
+        kept = np.zeros(len(self.item_ids), np.bool_)
+        kept[self.items[self.items >= 0]] = True
+        renumbered = np.where(kept, np.cumsum(kept) - 1, _NO_ITEM).astype(np.int32)
+        self.item_ids = [item for item, keep in zip(self.item_ids, kept, strict=True) if keep]
+        self._code_of = {item: code for code, item in enumerate(self.item_ids)}
+        with_item = self.items >= 0
+        self.items[with_item] = renumbered[self.items[with_item]]
+        return renumbered
+
+    def save(self, path: Path) -> None:
+        """Write everything to one safetensors file, atomically."""
+        arrays = {name: column[: self._size].copy() for name, column in self._columns.items()}
+        arrays["pending_users"] = np.fromiter(self._pending_visits.keys(), np.uint64)
+        arrays["pending_visits_s"] = np.fromiter(self._pending_visits.values(), np.uint32)
+        header = {
+            "format": _FORMAT,
+            "state": json.dumps(
+                {
+                    "capacity": self.capacity,
+                    "offset": self.offset,
+                    "first_row": self.first_row,
+                    "item_ids": self.item_ids,
+                }
+            ),
+        }
+        header["sha256"] = _digest(header["state"], [arrays[name] for name in sorted(arrays)])
+        partial = path.with_name(path.name + ".partial")
+        partial.write_bytes(save(arrays, header))
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a saved history.
+
+        Raises:
+            HistoryRefused: the file is damaged or of another format.
+        """
+        try:
+            with safe_open(path, framework="numpy") as file:
+                header = file.metadata() or {}
+                arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        except (SafetensorError, OSError) as error:
+            raise HistoryRefused(f"{path}: not a readable history ({error})") from error
+        if header.get("format") != _FORMAT:
+            found = header.get("format")
+            raise HistoryRefused(f"{path}: format {found!r} found, {_FORMAT!r} expected")
+        if header.get("sha256") != _digest(header.get("state", ""), list(arrays.values())):
+            raise HistoryRefused(f"{path}: the content does not match its digest; delete the file")
+        state = json.loads(header["state"])
+        history = cls(state["capacity"])
+        history.offset = state["offset"]
+        history.first_row = state["first_row"]
+        history.item_ids = state["item_ids"]
+        history._code_of = {item: code for code, item in enumerate(history.item_ids)}
+        history._pending_visits = dict(
+            zip(arrays["pending_users"].tolist(), arrays["pending_visits_s"].tolist(), strict=True)
+        )
+        history._size = len(arrays["users"])
+        spare = max(1024, history._size // 8)
+        history._columns = {
+            name: np.concatenate([arrays[name], np.zeros(spare, dtype)])
+            for name, dtype in _COLUMNS.items()
+        }
+        return history
+
+    def _column(self, name: str) -> npt.NDArray[Any]:
+        return self._columns[name][: self._size]
+
+    def _append_one(self, event: HistoryEvent) -> None:
+        user = hash_user(event.user_id)
+        if event.action is None:
+            self._remember_visit(user, event.time_s)
+            return
+        row = self._size
+        if row == len(self._columns["users"]):
+            self._columns = {
+                name: np.concatenate([column, np.zeros_like(column)])
+                for name, column in self._columns.items()
+            }
+        columns = self._columns
+        columns["users"][row] = user
+        columns["items"][row] = self._code_or_new(event.item_id)
+        columns["actions"][row] = event.action
+        columns["times_s"][row] = event.time_s
+        columns["visits_s"][row] = self._pending_visits.pop(user, 0)
+        self._size += 1
+
+    def _remember_visit(self, user: int, time_s: int) -> None:
+        self._pending_visits.pop(user, None)
+        self._pending_visits[user] = time_s
+        if len(self._pending_visits) > self.capacity:
+            del self._pending_visits[next(iter(self._pending_visits))]
+
+    def _code_or_new(self, item_id: str | None) -> int:
+        if item_id is None:
+            return _NO_ITEM
+        code = self._code_of.get(item_id)
+        if code is None:
+            code = self._code_of[item_id] = len(self.item_ids)
+            self.item_ids.append(item_id)
+        return code
+
+    def _drop_rows(self, num_rows: int) -> None:
+        oldest_s = int(self.times_s[num_rows])
+        for column in self._columns.values():
+            column[: self._size - num_rows] = column[num_rows : self._size]
+        self._size -= num_rows
+        self.first_row += num_rows
+        self._pending_visits = {
+            user: time_s for user, time_s in self._pending_visits.items() if time_s >= oldest_s
+        }
+
+
+def _digest(state: str, arrays: Sequence[npt.NDArray[np.generic]]) -> str:
+    digest = hashlib.sha256(state.encode())
+    for array in arrays:
+        digest.update(str((array.dtype, array.shape)).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,231 @@
+"""What does the transformer compute?
+
+Token = item vector, action type, time gap and hashed user side by side, then a linear map; pre-norm
+causal blocks with a learned bias of relative position and relative time; from each state two heads:
+
+    p(action type | state, request gap)
+    query = f(state, request gap, action type), whose products with the item vectors, plus weighted
+            log-scores of the counters, are the logits of p(item | state, request gap, action type)
+
+Item vectors live outside the network: the catalogue grows. They are L2-normalised, and so is the
+query before its division by the temperature. The request gap says how long after the last action
+the user came back, which the system knows from a visit; for a target without a visit before it, it
+is "now", in training as in serving. The time until the target is never an input.
+
+Shape letters: B batch, L tokens (queries), K tokens (keys), H heads, E width of a head, M model
+width, I item vector width, P predicted positions, A action types.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.encoder_inputs import NUM_ACTIONS, NUM_GAP_BUCKETS
+
+NUM_COUNTERS: Final = 3
+"""Popularity's log-score, co-visitation's, and whether co-visitation knows the item."""
+
+TIME_SCALES_S: Final = (30.0, 3600.0)
+"""The relative-time bias is a learned sum of log(1 + dt / scale), one slope a scale and head."""
+
+MASKED: Final = -1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    """Sizes and regularisation; the defaults fit a refresh of minutes on one core.
+
+    Attributes:
+        length: most tokens of a sequence.
+        num_user_buckets: rows of the hashed user embedding.
+        temperature: divides the cosine of query and item.
+        user_dropout: share of sequences whose user is hidden in training, so that the network
+            works for users it has not seen.
+        item_dropout: share of tokens whose item is hidden in training, which is how an item newer
+            than the bundle looks in serving.
+    """
+
+    length: int = 50
+    item_width: int = 64
+    action_width: int = 16
+    gap_width: int = 16
+    user_width: int = 16
+    model_width: int = 64
+    feed_forward_width: int = 128
+    num_heads: int = 2
+    num_blocks: int = 2
+    num_user_buckets: int = 4096
+    temperature: float = 0.05
+    dropout: float = 0.1
+    user_dropout: float = 0.3
+    item_dropout: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no network can have."""
+        if self.model_width % self.num_heads:
+            raise ValueError(
+                f"model_width {self.model_width} is not a multiple of num_heads {self.num_heads}"
+            )
+        if self.length < 2:
+            raise ValueError(f"length is {self.length}; a sequence has at least 2 tokens")
+
+
+class MaskPool:
+    """Dropout masks cut from one pre-drawn pool, which is faster than drawing each anew.
+
+    Masks overlap between steps at random offsets; that is enough to regularise and not meant for
+    statistics. Reproducible for a given generator.
+    """
+
+    def __init__(self, dropout: float, generator: torch.Generator, size: int = 1 << 20) -> None:
+        self._generator = generator
+        self._dropout = dropout
+        self._pool = self._draw(size)
+
+    def apply(self, values: Tensor) -> Tensor:
+        """Return `values` with random entries set to zero and the others scaled up."""
+        if not self._dropout:
+            return values
+        if values.numel() >= self._pool.numel():
+            self._pool = self._draw(2 * values.numel())
+        spare = self._pool.numel() - values.numel()
+        offset = int(torch.randint(spare, (1,), generator=self._generator))
+        return values * self._pool[offset : offset + values.numel()].view(values.shape)
+
+    def _draw(self, size: int) -> Tensor:
+        kept = torch.rand(size, generator=self._generator) >= self._dropout
+        return kept.float() / (1 - self._dropout)
+
+
+class Block(nn.Module):
+    """Pre-norm causal attention and a SwiGLU feed-forward layer, each added to its input."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        width = config.model_width
+        self.num_heads = config.num_heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.attention_out = nn.Linear(width, width)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.feed_forward_in = nn.Linear(width, 2 * config.feed_forward_width)
+        self.feed_forward_out = nn.Linear(config.feed_forward_width, width)
+        self.position_bias = nn.Parameter(torch.zeros(config.num_heads, config.length))
+        self.time_slope = nn.Parameter(torch.zeros(config.num_heads, len(TIME_SCALES_S)))
+
+    def forward(self, hidden_BLM: Tensor, time_BLLS: Tensor, masks: MaskPool | None) -> Tensor:
+        """Return the block's output; `masks` is None outside training."""
+        mixed_BLM = self._attend(self.attention_norm(hidden_BLM), time_BLLS)
+        if masks:
+            mixed_BLM = masks.apply(mixed_BLM)
+        hidden_BLM = hidden_BLM + mixed_BLM
+        gate_BLF, value_BLF = self.feed_forward_in(self.feed_forward_norm(hidden_BLM)).chunk(2, -1)
+        out_BLM: Tensor = self.feed_forward_out(functional.silu(gate_BLF) * value_BLF)
+        if masks:
+            out_BLM = masks.apply(out_BLM)
+        return hidden_BLM + out_BLM
+
+    def _attend(self, hidden_BLM: Tensor, time_BLLS: Tensor) -> Tensor:
+        num_batch, length, width = hidden_BLM.shape
+        head_width = width // self.num_heads
+        split = self.query_key_value(hidden_BLM).view(num_batch, length, 3, self.num_heads, -1)
+        query_BHLE, key_BHLE, value_BHLE = split.permute(2, 0, 3, 1, 4)
+        logits_BHLK = (query_BHLE / math.sqrt(head_width)) @ key_BHLE.transpose(-1, -2)
+        time_BHLK = (time_BLLS @ self.time_slope.T).permute(0, 3, 1, 2)
+        weights_BHLK = (logits_BHLK + time_BHLK + self.causal_bias(length)).softmax(-1)
+        mixed_BLHE = (weights_BHLK @ value_BHLE).transpose(1, 2)
+        out_BLM: Tensor = self.attention_out(mixed_BLHE.reshape(num_batch, length, width))
+        return out_BLM
+
+    def causal_bias(self, length: int) -> Tensor:
+        """Return the position bias `[H, L, L]`, masked where a key comes after its query."""
+        steps_L = torch.arange(length)
+        distance_LL = steps_L[:, None] - steps_L
+        return self.position_bias[:, distance_LL.clamp(min=0)].masked_fill(distance_LL < 0, MASKED)
+
+
+def time_features(time_BL: Tensor) -> Tensor:
+    """Return `log(1 + dt / scale)` of each query and key, `[B, L, L, scales]`."""
+    elapsed_BLL = (time_BL[:, :, None] - time_BL[:, None, :]).clamp(min=0)
+    return torch.stack([torch.log(1 + elapsed_BLL / scale) for scale in TIME_SCALES_S], -1)
+
+
+class Network(nn.Module):
+    """The user encoder and the two heads."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.model_width
+        self.action_embedding = nn.Embedding(NUM_ACTIONS + 1, config.action_width)
+        self.gap_embedding = nn.Embedding(NUM_GAP_BUCKETS, config.gap_width)
+        self.user_embedding = nn.Embedding(config.num_user_buckets, config.user_width)
+        for embedding in (self.action_embedding, self.gap_embedding, self.user_embedding):
+            nn.init.normal_(embedding.weight, std=1 / math.sqrt(config.item_width))
+        token_width = config.item_width + config.action_width + config.gap_width + config.user_width
+        self.token = nn.Linear(token_width, width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_blocks))
+        self.final_norm = nn.LayerNorm(width)
+        self.action_head = nn.Linear(width + config.gap_width, NUM_ACTIONS)
+        context_width = width + config.gap_width + config.action_width
+        self.query_in = nn.Linear(context_width, 2 * width)
+        self.query_out = nn.Linear(2 * width, config.item_width)
+        self.counter_head = nn.Linear(context_width, NUM_COUNTERS)
+        # Before anything is learned the counters' log-scores alone decide, as they are.
+        nn.init.zeros_(self.counter_head.weight)
+        with torch.no_grad():
+            self.counter_head.bias.copy_(torch.tensor([1.0, 1.0, 0.0]))
+
+    def encode(
+        self,
+        item_BLI: Tensor,
+        action_BL: Tensor,
+        gap_BL: Tensor,
+        time_BL: Tensor,
+        user_B: Tensor,
+        masks: MaskPool | None = None,
+        hidden_user_B: Tensor | None = None,
+    ) -> Tensor:
+        """Return the state after each token, `[B, L, M]`; it sees no later token.
+
+        Args:
+            item_BLI: L2-normalised item vectors, zero where there is none.
+            action_BL: action codes, int64.
+            gap_BL: gap buckets, int64.
+            time_BL: seconds since the first token, float32.
+            user_B: user buckets, int64.
+            masks: dropout masks; None outside training.
+            hidden_user_B: where true the user is hidden; None hides nobody.
+        """
+        user_BU = self.user_embedding(user_B)
+        if hidden_user_B is not None:
+            user_BU = user_BU.masked_fill(hidden_user_B[:, None], 0)
+        user_BLU = user_BU[:, None, :].expand(-1, item_BLI.shape[1], -1)
+        parts = [item_BLI, self.action_embedding(action_BL), self.gap_embedding(gap_BL), user_BLU]
+        hidden_BLM = self.token(torch.cat(parts, -1))
+        time_BLLS = time_features(time_BL)
+        for block in self.blocks:
+            hidden_BLM = block(hidden_BLM, time_BLLS, masks)
+        normed: Tensor = self.final_norm(hidden_BLM)
+        return normed
+
+    def action_logits(self, state_PM: Tensor, request_gap_P: Tensor) -> Tensor:
+        """Return the logits of the next action's type, `[P, A]`."""
+        logits: Tensor = self.action_head(
+            torch.cat([state_PM, self.gap_embedding(request_gap_P)], -1)
+        )
+        return logits
+
+    def queries(
+        self, state_PM: Tensor, request_gap_P: Tensor, action_P: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the queries `[P, I]`, temperature included, and the counters' weights `[P, 3]`."""
+        gap_PG = self.gap_embedding(request_gap_P)
+        context_PC = torch.cat([state_PM, gap_PG, self.action_embedding(action_P)], -1)
+        raw_PI = self.query_out(functional.silu(self.query_in(context_PC)))
+        query_PI = functional.normalize(raw_PI, dim=-1) / self.config.temperature
+        return query_PI, self.counter_head(context_PC)
