@@ -26,9 +26,7 @@ class ExamplesCorrupt(ValueError):
     """A record of `examples` cannot be read: it is no row of ours, or of another version."""
 
 
-class ImpressionRow(
-    msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="i", gc=False
-):
+class ImpressionRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="i", gc=False):
     """One slate that was shown, featured on the user state just before it.
 
     `relevance` is int32[N, R] and `examination` int32[N, E]: indices into the click head's weights.
@@ -47,10 +45,10 @@ class ImpressionRow(
 
 
 class ActionRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="a", gc=False):
-    """One action, with the keys of the user's preceding positive actions, the latest last.
+    """One action, with the keys of the user's preceding positive actions, the latest first.
 
     `item` is `NO_ITEM` for an action without one. `previous` is uint64[K]. `is_label` says that the
-    action is the positive of the click and next heads, `weight` > 0 that it is positive.
+    action is the positive of the click head, `weight` > 0 that it is positive.
     """
 
     offset: int
@@ -94,11 +92,11 @@ Row = ImpressionRow | ActionRow | VisitRow | SlateRow
 class ExamplesRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """The rows of the events [from_offset, to_offset) of one partition of `events`.
 
-    `topic_id` names the very `events` topic (a recreated one starts anew). `lost_from` is -1, or the
-    offset from which retention had cut the log before `from_offset`. `replica_offset` is the offset
-    of `examples` for which the worker's replica of the online models stood; `layout`, `bundle` and
-    `config` are the digests of the feature layout, the deep model ("" for none) and the
-    configuration.
+    `topic_id` names the very `events` topic (a recreated one starts anew). `lost_from` is -1, or
+    the offset from which retention had cut the log before `from_offset`. `replica_offset` is the
+    offset of `examples` for which the worker's replica of the online models stood; `layout`,
+    `bundle` and `config` are the digests of the feature layout, the deep model ("" for none) and
+    the configuration.
     """
 
     version: int

@@ -1,0 +1,59 @@
+"""Which records of a slice are events, and which are dead letters?
+
+Pure: the same records give the same events and refusals in every process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from featurestore.events import Event, EventRefused, check_arrival, decode_event
+from streams.engine import Record
+
+
+class DecodedEvent(NamedTuple):
+    """An event and the record that carried it."""
+
+    record: Record
+    event: Event
+
+
+class RefusedRecord(NamedTuple):
+    """A record that is no event, and why."""
+
+    record: Record
+    refusal: EventRefused
+
+
+class Decoded(NamedTuple):
+    """What a run of records holds, each part in offset order."""
+
+    events: list[DecodedEvent]
+    refused: list[RefusedRecord]
+
+
+def decode(records: Sequence[Record], *, partition: int, num_partitions: int) -> Decoded:
+    """Decode and validate records of one partition of `events`.
+
+    Args:
+        records: In offset order.
+        partition: Where they stood; an event of a user of another partition is refused.
+        num_partitions: Of the topic.
+    """
+    events: list[DecodedEvent] = []
+    refused: list[RefusedRecord] = []
+    for record in records:
+        try:
+            event = decode_event(record.value)
+            check_arrival(
+                event,
+                append_time_ms=record.append_ms,
+                partition=partition,
+                num_partitions=num_partitions,
+            )
+        except EventRefused as refusal:
+            refused.append(RefusedRecord(record, refusal))
+        else:
+            events.append(DecodedEvent(record, event))
+    return Decoded(events, refused)

@@ -1,0 +1,112 @@
+"""What does a chunk of events make of its users' states, and what is to be seen on the way?
+
+The fold is the only thing that changes a user. Rows of `examples` are featured on the state just
+before their event, and a list is built from the state just after the user's last trigger of the
+chunk (an action or a visit), so both are kept as they pass by: states are immutable, keeping one
+costs a pointer. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from featurestore.events import Action, Event, Impression, UserId, Visit
+from featurestore.state import EMPTY_STATE, FoldRules, Outcome, UserState, fold
+from streams.decoding import DecodedEvent
+from streams.engine import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event that counted, with its user's state before and after it."""
+
+    record: Record
+    event: Event
+    before: UserState
+    after: UserState
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedChunk:
+    """A chunk after its fold.
+
+    Attributes:
+        states: The new state of every user who has one.
+        steps: The events that counted, in offset order; repeated deliveries are not among them.
+        triggers: Each user's last action or visit, in the order of their offsets.
+        outcomes: Number of events by kind (`impression`, …) and outcome.
+    """
+
+    states: dict[UserId, UserState]
+    steps: list[Step]
+    triggers: list[Step]
+    outcomes: Counter[tuple[str, str]]
+
+
+def fold_chunk(
+    events: Sequence[DecodedEvent], states: Mapping[UserId, UserState], rules: FoldRules
+) -> FoldedChunk:
+    """Fold events of one partition into their users' states.
+
+    Args:
+        events: In offset order.
+        states: The states of their users; a user who is missing is new.
+        rules: Of the fold.
+    """
+    current: dict[UserId, UserState] = {}
+    steps: list[Step] = []
+    triggers: dict[UserId, Step] = {}
+    outcomes: Counter[tuple[str, str]] = Counter()
+    for record, event in events:
+        user_id = event.user_id
+        before = current.get(user_id) or states.get(user_id, EMPTY_STATE)
+        after, outcome = fold(before, event, rules)
+        outcomes[kind_of(event), outcome] += 1
+        if outcome is Outcome.DUPLICATE:
+            continue
+        current[user_id] = after
+        step = Step(record, event, before, after)
+        steps.append(step)
+        if not isinstance(event, Impression):
+            # Popped first, so that the users stand in the order of their last triggers.
+            triggers.pop(user_id, None)
+            triggers[user_id] = step
+    return FoldedChunk(current, steps, list(triggers.values()), outcomes)
+
+
+def kind_of(event: Event) -> str:
+    """Return what metrics call the event's type."""
+    match event:
+        case Action():
+            return "action"
+        case Impression():
+            return "impression"
+        case Visit():
+            return "visit"
+
+
+def split_events(
+    events: Sequence[DecodedEvent], *, max_events: int, max_triggered: int
+) -> list[Sequence[DecodedEvent]]:
+    """Cut a slice into chunks that one atomic step can hold.
+
+    Args:
+        events: In offset order.
+        max_events: Most events of a chunk.
+        max_triggered: Most users of a chunk who get a list.
+    """
+    chunks: list[Sequence[DecodedEvent]] = []
+    start = 0
+    triggered: set[UserId] = set()
+    for index, (_, event) in enumerate(events):
+        is_new_user = not isinstance(event, Impression) and event.user_id not in triggered
+        if index - start >= max_events or (is_new_user and len(triggered) >= max_triggered):
+            chunks.append(events[start:index])
+            start = index
+            triggered = set()
+        if not isinstance(event, Impression):
+            triggered.add(event.user_id)
+    chunks.append(events[start:])
+    return chunks
