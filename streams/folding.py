@@ -85,28 +85,3 @@ def kind_of(event: Event) -> str:
             return "impression"
         case Visit():
             return "visit"
-
-
-def split_events(
-    events: Sequence[DecodedEvent], *, max_events: int, max_triggered: int
-) -> list[Sequence[DecodedEvent]]:
-    """Cut a slice into chunks that one atomic step can hold.
-
-    Args:
-        events: In offset order.
-        max_events: Most events of a chunk.
-        max_triggered: Most users of a chunk who get a list.
-    """
-    chunks: list[Sequence[DecodedEvent]] = []
-    start = 0
-    triggered: set[UserId] = set()
-    for index, (_, event) in enumerate(events):
-        is_new_user = not isinstance(event, Impression) and event.user_id not in triggered
-        if index - start >= max_events or (is_new_user and len(triggered) >= max_triggered):
-            chunks.append(events[start:index])
-            start = index
-            triggered = set()
-        if not isinstance(event, Impression):
-            triggered.add(event.user_id)
-    chunks.append(events[start:])
-    return chunks

@@ -3,11 +3,11 @@
 import pytest
 
 from featurestore.actions import DEFAULT_ACTIONS, ActionTable
-from featurestore.events import Event, Impression, UserId
+from featurestore.events import Event, UserId
 from featurestore.state import EMPTY_STATE, FoldRules
 from streams.decoding import DecodedEvent
 from streams.engine import Record
-from streams.folding import fold_chunk, split_events
+from streams.folding import fold_chunk
 from tests.streams.stream_events import START_MS, click, shown, visit
 
 RULES = FoldRules(table=ActionTable.of(DEFAULT_ACTIONS))
@@ -97,23 +97,3 @@ def test_a_known_user_goes_on_from_the_given_state() -> None:
     assert chunk.steps[0].before is known[UserId("u1")]
     assert chunk.states[UserId("u1")].num_actions == 2
     assert fold_chunk(decoded(visit("u9", 1)), known, RULES).steps[0].before is EMPTY_STATE
-
-
-def test_splitting_bounds_events_and_triggered_users() -> None:
-    events = decoded(
-        *(visit(f"u{number % 5}", START_MS + number) for number in range(10)),
-        *(shown(f"v{number}", START_MS) for number in range(7)),
-    )
-
-    by_users = split_events(events, max_events=100, max_triggered=2)
-    by_events = split_events(events, max_events=4, max_triggered=100)
-
-    assert [event for chunk in by_users for event in chunk] == events
-    assert all(len(chunk) <= 4 for chunk in by_events)
-    for chunk in by_users:
-        users = {one.event.user_id for one in chunk if not isinstance(one.event, Impression)}
-        assert len(users) <= 2
-
-
-def test_nothing_to_split_is_one_empty_chunk() -> None:
-    assert split_events([], max_events=4, max_triggered=4) == [[]]

@@ -1,0 +1,87 @@
+"""What does a worker hold of each partition that it owns, and where does it go on?
+
+Checkpoint and states of a partition are read when it is assigned and written with every chunk; in
+between, the decoded states of its latest users are kept in memory. They are right for as long as
+the checkpoint is what was last written here: whoever finds it changed drops them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from featurestore.events import Context, UserId
+from featurestore.state import UserState
+from featurestore.store import Checkpoint
+from streams.engine import LOG_START
+from streams.errors import StartRefused
+
+NOTHING_LOST = -1
+
+
+@dataclass(slots=True, kw_only=True)
+class OwnedPartition:
+    """One partition of `events` while it is ours.
+
+    Attributes:
+        number: Of the partition.
+        checkpoint: What stands in the store; None before the first commit.
+        states: Decoded states of its users, the longest unused first.
+        owed: Users whose events were folded without a list while catching up, with the context
+            of their last trigger; the longest waiting first.
+        lost_from: Offset from which retention had cut the log before the next record, or
+            `NOTHING_LOST`.
+    """
+
+    number: int
+    checkpoint: Checkpoint | None
+    states: dict[UserId, UserState] = field(default_factory=dict)
+    owed: dict[UserId, Context | None] = field(default_factory=dict)
+    lost_from: int = NOTHING_LOST
+
+    def missing(self, user_ids: Iterable[UserId]) -> list[UserId]:
+        """Return the users, each once, whose state is not in memory."""
+        return [user_id for user_id in dict.fromkeys(user_ids) if user_id not in self.states]
+
+    def remember(self, states: Mapping[UserId, UserState], max_users: int) -> None:
+        """Keep these states as the latest used ones, and at most `max_users` in all."""
+        kept = self.states
+        for user_id, state in states.items():
+            kept.pop(user_id, None)
+            kept[user_id] = state
+        for user_id in list(kept)[: len(kept) - max_users] if len(kept) > max_users else ():
+            del kept[user_id]
+
+    def forget(self, current: Checkpoint | None) -> None:
+        """Another owner was here: what is in memory is out of date."""
+        self.states.clear()
+        self.owed.clear()
+        self.checkpoint = current
+
+
+def start_offset(
+    checkpoint: Checkpoint | None, *, topic: str, partition: int, topic_id: str, fold_version: str
+) -> int:
+    """Return where a partition goes on.
+
+    Raises:
+        StartRefused: The checkpoint belongs to another topic of this name, or to states that
+            were folded under other rules.
+    """
+    if checkpoint is None:
+        return LOG_START
+    if checkpoint.topic_id != topic_id:
+        raise StartRefused(
+            f"the checkpoint of {topic}-{partition} belongs to topic id {checkpoint.topic_id}, but "
+            f"{topic!r} has id {topic_id}: it was deleted and created again, or this is another "
+            "cluster. Its states are of a history that is gone: empty the Redis database "
+            "(FLUSHDB) to start with the new topic, or point Headrace at the former one"
+        )
+    if checkpoint.fold_version != fold_version:
+        raise StartRefused(
+            f"the states of {topic}-{partition} were folded under version "
+            f"{checkpoint.fold_version}, expected {fold_version}: the actions or the state's "
+            "settings have changed. Restore the former configuration, or empty the Redis database "
+            "(FLUSHDB) to have all states folded anew from the log"
+        )
+    return checkpoint.next_offset

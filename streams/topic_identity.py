@@ -1,0 +1,69 @@
+"""Which topic is this really, and how many partitions has it?
+
+A topic that was deleted and created again has the same name and another id. aiokafka does not tell
+the id, so kafka-python is asked; the functions block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Final
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from streams.errors import StreamsError
+
+_TIMEOUT_MS: Final = 10_000
+
+
+class TopicUnknown(StreamsError):
+    """The broker does not answer, or has no such topic."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicIdentity:
+    """What a checkpoint must agree with.
+
+    Attributes:
+        name: The topic's name.
+        topic_id: Kafka's id of it, 32 hexadecimal digits.
+        num_partitions: How many it has.
+    """
+
+    name: str
+    topic_id: str
+    num_partitions: int
+
+
+def identify_topic(brokers: Sequence[str], name: str) -> TopicIdentity:
+    """Ask the broker; blocks up to about ten seconds.
+
+    Raises:
+        TopicUnknown: No broker answers, or the topic does not exist.
+    """
+    try:
+        with closing(
+            KafkaAdminClient(
+                bootstrap_servers=list(brokers),
+                bootstrap_timeout_ms=_TIMEOUT_MS,
+                request_timeout_ms=_TIMEOUT_MS,
+            )
+        ) as admin:
+            described = admin.describe_topics([name])[0]
+    except (KafkaError, OSError) as error:
+        raise TopicUnknown(
+            f"no broker at {', '.join(brokers)} describes topic {name!r}: {error!r}; is it up?"
+        ) from error
+    if described["error_code"] != 0:
+        raise TopicUnknown(
+            f"topic {name!r} does not exist at {', '.join(brokers)}; create the topics first "
+            "(`headrace up` does)"
+        )
+    return TopicIdentity(
+        name=name,
+        topic_id=str(described["topic_id"]).replace("-", ""),
+        num_partitions=len(described["partitions"]),
+    )
