@@ -62,6 +62,7 @@ class SliceApp(faust.App):
             broker_rebalance_timeout=config.rebalance_timeout_s,
             broker_request_timeout=config.request_timeout_s,
             broker_max_poll_records=config.max_slice_records,
+            consumer_metadata_max_age_ms=round(config.metadata_max_age_s * 1000),
             consumer_max_fetch_size=config.max_partition_fetch_bytes,
             # Out of range is an error that we handle; "earliest" would repeat or skip silently.
             consumer_auto_offset_reset="none",

@@ -21,6 +21,7 @@ class EngineConfig:
         fetch_wait_ms: Longest time that the broker holds a fetch while nothing arrives. An
             arrival on a partition that was not part of that fetch waits for its end.
         max_partition_fetch_bytes: Most bytes that one fetch brings of one partition.
+        metadata_max_age_s: How soon a new, grown or deleted topic is noticed.
         commit_interval_s: How often the group's offset is committed. Only lag monitors read it.
         session_timeout_s: Time without heartbeats after which the group drops this member.
         heartbeat_interval_s: Time between heartbeats.
@@ -41,6 +42,7 @@ class EngineConfig:
     max_buffered_slices: int = 2
     fetch_wait_ms: int = 100
     max_partition_fetch_bytes: int = 1024 * 1024
+    metadata_max_age_s: float = 30.0
     commit_interval_s: float = 2.0
     session_timeout_s: float = 10.0
     heartbeat_interval_s: float = 3.0
@@ -69,6 +71,7 @@ class EngineConfig:
             (self.max_buffered_slices >= 1, "max_buffered_slices", "at least 1"),
             (self.fetch_wait_ms >= 1, "fetch_wait_ms", "at least 1"),
             (self.max_partition_fetch_bytes >= 1024, "max_partition_fetch_bytes", "at least 1024"),
+            (self.metadata_max_age_s > 0, "metadata_max_age_s", "above 0"),
             (self.commit_interval_s > 0, "commit_interval_s", "above 0"),
             (
                 self.session_timeout_s >= MIN_SESSION_TIMEOUT_S,

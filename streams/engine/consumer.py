@@ -147,7 +147,9 @@ class SliceConsumer(FaustConsumer):
             return []
         fetched: Fetched = await self._thread.fetch_slices(tps, timeout_s=timeout_s)
         self._note_log_ends(fetched.log_ends)
-        self._out_of_range.update(fetched.out_of_range)
+        for tp, (offset, epoch) in fetched.out_of_range.items():
+            if epoch == self._epochs.get(tp):
+                self._out_of_range[tp] = offset
         return fetched.slices
 
     def _fetchable(self) -> list[TP]:

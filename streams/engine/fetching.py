@@ -16,6 +16,7 @@ from aiokafka.errors import (
     ConsumerStoppedError,
     IllegalStateError,
     KafkaError,
+    NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
 from aiokafka.structs import OffsetAndMetadata
@@ -37,12 +38,19 @@ class FetchedSlice(NamedTuple):
     epoch: int
 
 
+class OutOfRange(NamedTuple):
+    """A position that the log does not have, and the positioning that led to it."""
+
+    offset: int
+    epoch: int
+
+
 class Fetched(NamedTuple):
     """What one fetch brought."""
 
     slices: list[FetchedSlice]
-    out_of_range: dict[TP, int]
-    """Partitions whose position the log does not have, with that position."""
+    out_of_range: dict[TP, OutOfRange]
+    """Partitions that yield nothing more before they are positioned anew."""
     log_ends: dict[TP, int]
     """The logs' ends as the last answers of the broker gave them."""
 
@@ -86,6 +94,14 @@ class SliceConsumerThread(AIOKafkaConsumerThread):
         self._positions: dict[TP, _Position] = {}
         self._last_epoch = 0
         super().__init__(*args, **kwargs)
+        # mode closes only loops that it made itself; ours is made for this thread alone.
+        self._close_thread_loop_on_stop = True
+
+    @override
+    def _stopped_set(self) -> None:
+        # After a crash the thread has ended already, and its loop with it.
+        if not self.thread_loop.is_closed():
+            super()._stopped_set()
 
     @override
     def _create_worker_consumer(self, transport: Transport) -> Any:
@@ -164,11 +180,12 @@ class SliceConsumerThread(AIOKafkaConsumerThread):
             drained = await fetcher.fetched_records(
                 tps, timeout=timeout_s, max_records=self._max_slice_records
             )
+        except NoOffsetForPartitionError:
+            # A fetch may wait from one assignment into the next, which is not positioned yet.
+            return
         except OffsetOutOfRangeError as error:
-            # The error names the partition and the offset that was asked for.
-            offsets = cast("dict[TP, int]", error.args[0])
-            for tp, offset in offsets.items():
-                fetched.out_of_range[TP(*tp)] = offset
+            for tp in cast("dict[TP, int]", error.args[0]):
+                self._note_out_of_range(TP(*tp), fetched)
             return
         # Between aiokafka's taking the records and this point nothing else runs in this loop, so
         # the position that we hold is the one that they were taken under.
@@ -176,6 +193,12 @@ class SliceConsumerThread(AIOKafkaConsumerThread):
             fetched_slice = self._to_slice(TP(*tp), records)
             if fetched_slice is not None:
                 fetched.slices.append(fetched_slice)
+
+    def _note_out_of_range(self, tp: TP, fetched: Fetched) -> None:
+        # In the next assignment this may be the group's offset, which is none of our business.
+        position = self._current_position(tp)
+        if position is not None:
+            fetched.out_of_range[tp] = OutOfRange(position.next_offset, position.epoch)
 
     def _to_slice(self, tp: TP, records: list[Any]) -> FetchedSlice | None:
         position = self._current_position(tp)
