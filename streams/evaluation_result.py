@@ -1,0 +1,228 @@
+"""What does `headrace evaluate` write? The RESULT.json of the `stream` protocol, and its schema.
+
+A figure that a log cannot give (p(click) without impressions, a rank without evaluated actions) is
+null, never 0. docs/evaluation.md explains each; the committed JSON Schema is generated from here.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+RESULT_VERSION: Final = 1
+SCHEMA_PATH: Final = Path(__file__).parent / "schema" / "result.schema.json"
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class Ranked(Struct, frozen=True, kw_only=True):
+    """How high the item of the evaluated action stood; means over all evaluated actions."""
+
+    hr_10: Share | None = field(name="hr@10", default=None)
+    hr_20: Share | None = field(name="hr@20", default=None)
+    ndcg_10: Share | None = field(name="ndcg@10", default=None)
+    mrr_20: Share | None = field(name="mrr@20", default=None)
+
+
+class ServedAndAsked(Struct, frozen=True, kw_only=True):
+    """The list that the store held at the action, and one computed at the action's time."""
+
+    served: Ranked
+    asked: Ranked
+
+
+class NextItem(Struct, frozen=True, kw_only=True):
+    """How well the lists foresee the item of the next label action.
+
+    Attributes:
+        served: The list in the store, left by the user's last action or visit, or `rec:popular`.
+        asked: A list computed at the action's time, without knowing anything of the action.
+        coverage: Share of the items known at the end that stood in at least one evaluated list.
+        evaluated: Number of actions evaluated.
+        recall_miss: Of these, actions whose item was not among the candidates when asked.
+        never_seen: Of these, actions whose item had not occurred in the log before (always misses).
+        popular_served: Of these, actions whose user had no list of their own.
+    """
+
+    served: Ranked
+    asked: Ranked
+    coverage: Share | None
+    evaluated: Count
+    recall_miss: Count
+    never_seen: Count
+    popular_served: Count
+
+
+class ByRelevance(Struct, frozen=True, kw_only=True):
+    """p(click) by relevance alone, without position: what ranking uses."""
+
+    ne: float | None = None
+    auc: Share | None = None
+    mrr: Share | None = None
+
+
+class ClickQuality(Struct, frozen=True, kw_only=True):
+    """How well p(click) was predicted, always before the slate was learned.
+
+    Attributes:
+        ne: Normalised entropy: log loss over that of the base rate; below 1 beats the base rate.
+        auc: Over all shown items.
+        mrr: Mean reciprocal rank, by p(click), of the best-placed clicked item of a clicked slate.
+        logloss: In nats an item.
+        calibration: Sum of p(click) over number of clicks.
+        impressions: Shown items.
+        slates: Slates they stood in.
+        clicks: Shown items that were clicked.
+        relevance: The same by relevance alone.
+    """
+
+    ne: float | None = None
+    auc: Share | None = None
+    mrr: Share | None = None
+    logloss: float | None = None
+    calibration: float | None = None
+    impressions: Count = 0
+    slates: Count = 0
+    clicks: Count = 0
+    relevance: ByRelevance = ByRelevance()
+
+
+class Cost(Struct, frozen=True, kw_only=True):
+    """What the run cost on this machine.
+
+    Attributes:
+        cpu_s: Processor time of the process.
+        wall_s: Time from start to end.
+        peak_rss_mb: Largest resident memory, in 10^6 bytes.
+        events: Events read.
+        lists: Lists computed.
+        training_cpu_s: Part of `cpu_s` that deep models were trained in.
+    """
+
+    cpu_s: float
+    wall_s: float
+    peak_rss_mb: float
+    events: Count
+    lists: Count
+    training_cpu_s: float
+
+
+class Window(Struct, frozen=True, kw_only=True):
+    """What was evaluated: which part of the file, and which share of its label actions.
+
+    Attributes:
+        evaluate_from_ms: Event time of the first evaluated event; null where there is none.
+        evaluate_from_event: Its place in the file, from 0.
+        sample: Share of label actions evaluated.
+        seed: Of the generator that chose them.
+    """
+
+    evaluate_from_ms: int | None
+    evaluate_from_event: Count
+    sample: Share
+    seed: int
+
+
+class AttributionRule(Struct, frozen=True, kw_only=True):
+    """The rule by which clicks were attributed, and how often each fate occurred.
+
+    Slates still open at the file's end are closed there, as if their windows had ended.
+    """
+
+    window_ms: Count
+    after_click_ms: Count
+    outcomes: dict[str, Count]
+
+
+class Ingested(Struct, frozen=True, kw_only=True):
+    """What the file held: events by outcome, refused ones by reason."""
+
+    outcomes: dict[str, Count]
+    refused: dict[str, Count]
+
+
+class BundleRun(Struct, frozen=True, kw_only=True):
+    """A deep model that the run trained.
+
+    Attributes:
+        digest: Of its bundle.
+        cutoff_event: Events before this place were its data.
+        usable_from_ms: Event time from which it was used: its cut-off plus its training time.
+    """
+
+    digest: str
+    cutoff_event: Count
+    usable_from_ms: Count
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """RESULT.json.
+
+    Attributes:
+        version: Of this format.
+        protocol: How it was evaluated.
+        headrace: Version of the program.
+        file: Name of the event file.
+        file_digest: blake2b-128 of its events' bytes.
+        configuration: Digest of the configuration.
+        overrides: The `--set` of the run.
+        window: What was evaluated.
+        attribution: The join.
+        next_item: The headline.
+        sources: Each recall source alone, ordering by its own score.
+        models: Each order of the same candidates: the next head, the tuned source order, p(click).
+        click: p(click).
+        ingested: What the file held.
+        bundles: Deep models trained in the run, in order.
+        cost: What it cost.
+    """
+
+    version: Literal[1] = RESULT_VERSION
+    protocol: Literal["stream"] = "stream"
+    headrace: str
+    file: str
+    file_digest: str
+    configuration: str
+    overrides: list[str]
+    window: Window
+    attribution: AttributionRule
+    next_item: NextItem
+    sources: dict[str, ServedAndAsked]
+    models: dict[str, ServedAndAsked]
+    click: ClickQuality
+    ingested: Ingested
+    bundles: list[BundleRun]
+    cost: Cost
+
+
+def encode_result(result: Result) -> bytes:
+    """Return the result as indented JSON, ending in a newline; NaN becomes null."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+
+
+def decode_result(value: bytes) -> Result:
+    """Return the result that `encode_result` wrote.
+
+    Raises:
+        msgspec.ValidationError: It is none.
+    """
+    return msgspec.json.decode(value, type=Result)
+
+
+def result_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of RESULT.json."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "RESULT.json of headrace evaluate",
+        **msgspec.json.schema(Result),
+    }
+
+
+def schema_text() -> str:
+    """Return the schema as it is committed."""
+    return json.dumps(result_schema(), indent=2, ensure_ascii=False) + "\n"
