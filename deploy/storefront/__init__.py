@@ -1,0 +1,1 @@
+"""What does Headrace see when a shop uses it? A simulated storefront that knows the truth."""
