@@ -26,7 +26,6 @@ from streams.event_file import EventFileError, read_values
 BATCH_EVENTS: Final = 1_000
 """Events sent between two acknowledgements that are waited for."""
 
-_ACK_S: Final = 120.0
 _PACE_S: Final = 0.05
 
 
@@ -89,6 +88,7 @@ def replay(
     pace: Pace | None = None,
     resume: Path | None = None,
     on_progress: Callable[[int], object] = lambda _: None,
+    ack_s: float = 120.0,
 ) -> Replayed:
     """Send the events of a file, in its order.
 
@@ -100,6 +100,7 @@ def replay(
         resume: File to keep the progress in; an existing one is gone on from, and it is removed at
             the end.
         on_progress: Told, after each acknowledged batch, how many events of the file are done.
+        ack_s: Longest wait for the broker.
 
     Raises:
         EventFileError: The file is not readable, or not the one that was begun.
@@ -109,9 +110,9 @@ def replay(
     num_skipped = _num_done(resume, path, topic)
     num_done = num_skipped
     events = islice(_events(path), num_skipped, None)
-    with closing(_producer(brokers)) as producer:
+    with closing(_producer(brokers, ack_s)) as producer:
         for batch in _paced(events, pace, time.monotonic, time.sleep):
-            _send(producer, topic, batch.events)
+            _send(producer, topic, batch.events, ack_s)
             num_done += len(batch.events)
             _keep(resume, path, topic, num_done)
             on_progress(num_done)
@@ -174,26 +175,32 @@ def _events(path: Path) -> Iterator[tuple[_Head, bytes]]:
         yield head, value
 
 
-def _send(producer: KafkaProducer, topic: str, events: Sequence[tuple[_Head, bytes]]) -> None:
+def _send(
+    producer: KafkaProducer, topic: str, events: Sequence[tuple[_Head, bytes]], ack_s: float
+) -> None:
     try:
         futures: list[FutureRecordMetadata] = [
             producer.send(topic, key=head.user_id.encode(), value=value) for head, value in events
         ]
-        producer.flush(timeout=_ACK_S)
+        producer.flush(timeout=ack_s)
         for future in futures:
-            future.get(timeout=_ACK_S)
+            future.get(timeout=ack_s)
     except KafkaError as error:
         raise ReplayFailed(
             f"Kafka did not take the events ({error}); expected an acknowledgement within "
-            f"{_ACK_S:.0f} s. See that the broker and topic {topic!r} are there and replay with "
+            f"{ack_s:.0f} s. See that the broker and topic {topic!r} are there and replay with "
             "the same resume file"
         ) from error
 
 
-def _producer(brokers: Sequence[str]) -> KafkaProducer:
+def _producer(brokers: Sequence[str], ack_s: float) -> KafkaProducer:
     # Idempotent, so that a retry neither repeats nor reorders a user's events.
     return KafkaProducer(
-        bootstrap_servers=list(brokers), acks="all", enable_idempotence=True, linger_ms=5
+        bootstrap_servers=list(brokers),
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=5,
+        max_block_ms=int(ack_s * 1000),
     )
 
 
