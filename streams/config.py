@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from featurestore.actions import DEFAULT_ACTIONS, ActionSpec, ActionTable
+from featurestore.state import FoldRules
 from streams.config_reader import Problem, Secret, read_section
 from streams.sections import (
     AttributionConfig,
@@ -23,6 +24,7 @@ from streams.sections import (
     LearnerConfig,
     RankingConfig,
     RedisConfig,
+    StateConfig,
     TrainerConfig,
     WorkerConfig,
 )
@@ -38,6 +40,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
 """Environment variables and the settings that they replace; `HEADRACE_CONFIG` names the file."""
 
 CONFIG_VARIABLE: Final = "HEADRACE_CONFIG"
+_DAY_MS: Final = 86_400_000
 _LISTS: Final = frozenset({"kafka.brokers"})
 _OPERATIONAL: Final = frozenset({"kafka", "redis", "worker", "learner", "trainer"})
 
@@ -65,20 +68,39 @@ class Config:
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     actions: Mapping[str, ActionSpec] = field(default_factory=_default_actions)
+    state: StateConfig = field(default_factory=StateConfig)
     attribution: AttributionConfig = field(default_factory=AttributionConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
 
     def __post_init__(self) -> None:
-        """Refuse actions that contradict each other.
+        """Refuse actions that contradict each other, and a state that cannot be kept.
 
         Raises:
             ValueError: Naming them.
         """
-        self.action_table()
+        self.fold_rules()
 
     def action_table(self) -> ActionTable:
         """Return the kinds of action, by name and by code."""
         return ActionTable.of(self.actions.values())
+
+    def fold_rules(self) -> FoldRules:
+        """Return the rules of the user state."""
+        state = self.state
+        return FoldRules(
+            table=self.action_table(),
+            max_actions=state.max_actions,
+            max_seen=state.max_seen,
+            max_hidden=state.max_hidden,
+            max_shown=state.max_shown,
+            horizon_ms=state.horizon_days * _DAY_MS,
+            idle_ms=state.idle_minutes * 60_000,
+        )
+
+    @property
+    def ttl_ms(self) -> int:
+        """How long a state or list outlives its last write: twice what a state remembers."""
+        return 2 * self.state.horizon_days * _DAY_MS
 
     def digest(self) -> str:
         """Return 8 hexadecimal digits over all that can change a state, a weight or a list.

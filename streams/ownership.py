@@ -29,15 +29,12 @@ class OwnedPartition:
         states: Decoded states of its users, the longest unused first.
         owed: Users whose events were folded without a list while catching up, with the context
             of their last trigger; the longest waiting first.
-        lost_from: Offset from which retention had cut the log before the next record, or
-            `NOTHING_LOST`.
     """
 
     number: int
     checkpoint: Checkpoint | None
     states: dict[UserId, UserState] = field(default_factory=dict)
     owed: dict[UserId, Context | None] = field(default_factory=dict)
-    lost_from: int = NOTHING_LOST
 
     def missing(self, user_ids: Iterable[UserId]) -> list[UserId]:
         """Return the users, each once, whose state is not in memory."""

@@ -111,6 +111,21 @@ class LearnerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateConfig:
+    """What is remembered of a user; `featurestore.state.FoldRules` says what each means.
+
+    Changing any of these makes the states another fold: they must be built anew from the log.
+    """
+
+    max_actions: int = 200
+    max_seen: int = 4096
+    max_hidden: int = 256
+    max_shown: int = 20
+    horizon_days: int = 90
+    idle_minutes: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttributionConfig:
     """Which action answers which slate, in the event time of the slate's source partition.
 

@@ -1,0 +1,90 @@
+"""How does what a worker does become numbers on its metrics?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from featurestore.state import Outcome
+from streams.chunks import Chunk
+from streams.dead_letters import is_redriven
+from streams.decoding import RefusedRecord
+from streams.engine import TP, PartitionProgress, Slice
+from streams.metrics import WorkerMetrics
+
+_EVENTS: Final = "events"
+
+
+class WorkerAccounts:
+    """Moves the metrics of one worker; the only place that knows which event moves which."""
+
+    def __init__(self, metrics: WorkerMetrics) -> None:
+        self.metrics = metrics
+
+    def received(self, slice_: Slice) -> None:
+        """A slice has come from Kafka."""
+        ingest = self.metrics.ingest
+        self.metrics.processing.slice_events.observe(slice_.num_records)
+        for record in slice_.records:
+            ingest.event_bytes.observe(len(record.value or b""))
+            if record.headers and is_redriven(record):
+                ingest.redriven.inc()
+
+    def lost(self, tp: TP, num_lost: int) -> None:
+        """Retention removed events before they were read."""
+        self.metrics.ingest.lost_to_retention.of(_EVENTS, str(tp.partition)).inc(num_lost)
+
+    def committed(
+        self,
+        chunk: Chunk,
+        outcomes: Mapping[tuple[str, str], int],
+        *,
+        now_s: float,
+    ) -> None:
+        """A chunk's atomic step was acknowledged at `now_s`: only now does it count."""
+        self._refused(chunk.refused)
+        ingest = self.metrics.ingest
+        for (kind, outcome), number in outcomes.items():
+            ingest.events.of(_EVENTS, kind, outcome).inc(number)
+        freshness = self.metrics.freshness.freshness.of("user")
+        for record, event in chunk.events:
+            freshness.observe(max(0.0, now_s - record.append_ms / 1000))
+            lag_ms = record.append_ms - event.ts_ms
+            ingest.event_time_lag.observe(max(0, lag_ms) / 1000)
+            if lag_ms < 0:
+                ingest.clock_skew.inc()
+        self.metrics.consumer.last_progress.set(now_s)
+
+    def _refused(self, refused: Iterable[RefusedRecord]) -> None:
+        reasons = Counter(str(one.refusal.reason) for one in refused)
+        for reason, number in reasons.items():
+            self.metrics.ingest.dead_letters.of(_EVENTS, reason).inc(number)
+            self.metrics.ingest.events.of(_EVENTS, "unknown", "invalid").inc(number)
+
+    def rejected(self) -> None:
+        """A step was refused: another owner was here."""
+        self.metrics.consumer.checkpoint_rejections.inc()
+        self.metrics.processing.agent_errors.of("worker", "fenced").inc()
+
+    def store_failed(self, agent: str = "worker") -> None:
+        """The store did not answer; it will be asked again."""
+        self.metrics.redis.errors.inc()
+        self.metrics.processing.agent_errors.of(agent, "redis").inc()
+
+    def assigned(self, partitions: Iterable[int]) -> None:
+        """Partitions were assigned; these are ours now."""
+        numbers = list(partitions)
+        self.metrics.consumer.partitions_assigned.set(len(numbers))
+        self.metrics.consumer.rebalances.inc()
+        self.metrics.consumer.lag.clear()
+
+    def progress(self, progress: Mapping[TP, PartitionProgress]) -> None:
+        """How far the partitions are."""
+        for tp, at in progress.items():
+            self.metrics.consumer.lag.of(_EVENTS, str(tp.partition)).set(at.lag)
+
+
+def num_counted(outcomes: Mapping[tuple[str, str], int]) -> int:
+    """Return how many events changed something: all but repeated deliveries."""
+    return sum(number for (_, outcome), number in outcomes.items() if outcome != Outcome.DUPLICATE)

@@ -1,0 +1,98 @@
+"""How does an event become a row of `examples`?
+
+Pure. Rows name their items by index into the record's list of items, each item once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from featurestore.actions import ActionTable, Effect
+from featurestore.events import Action, Impression
+from streams.examples import NO_ITEM, ActionRow, ImpressionRow, SlateRow, VisitRow
+from streams.folding import Step
+
+NUM_PREVIOUS: Final = 3
+"""How many preceding positive items an action names: co-visitation counts so many steps back."""
+
+
+class ItemIndex:
+    """The items of one record, in the order of first mention."""
+
+    __slots__ = ("_index",)
+
+    def __init__(self) -> None:
+        self._index: dict[str, int] = {}
+
+    def of(self, item_id: str) -> int:
+        """Return the item's index, a new one at its first mention."""
+        return self._index.setdefault(item_id, len(self._index))
+
+    def items(self) -> list[str]:
+        """All items, by index."""
+        return list(self._index)
+
+
+def action_row(step: Step, event: Action, table: ActionTable, items: ItemIndex) -> ActionRow:
+    """Return an action's row; one that is not positive weighs nothing."""
+    spec = table.spec(event.action)
+    is_positive = spec.effect is Effect.POSITIVE and event.item_id is not None
+    previous = step.before.previous_positive_keys(NUM_PREVIOUS, table) if is_positive else None
+    return ActionRow(
+        offset=step.record.offset,
+        ts_ms=step.after.clock_ms,
+        user_id=event.user_id,
+        item=NO_ITEM if event.item_id is None else items.of(event.item_id),
+        action_code=spec.code,
+        weight=spec.weight if is_positive else 0.0,
+        is_label=spec.is_label and event.item_id is not None,
+        request_id=event.request_id or "",
+        list_id=event.list_id or "",
+        previous=b"" if previous is None else previous.astype("<u8").tobytes(),
+    )
+
+
+def visit_row(step: Step) -> VisitRow:
+    """Return a visit's row."""
+    return VisitRow(
+        offset=step.record.offset, ts_ms=step.after.clock_ms, user_id=step.event.user_id
+    )
+
+
+def impression_row(
+    step: Step, event: Impression, features: SlateFeatures, items: ItemIndex
+) -> ImpressionRow:
+    """Return an impression's row; `features` were computed on the state before it."""
+    return ImpressionRow(
+        offset=step.record.offset,
+        ts_ms=step.after.clock_ms,
+        user_id=event.user_id,
+        request_id=event.request_id or "",
+        list_id=event.list_id or "",
+        items=[items.of(shown.item_id) for shown in event.items],
+        positions=[shown.position for shown in event.items],
+        relevance=features.relevance.astype("<i4").tobytes(),
+        examination=features.examination.astype("<i4").tobytes(),
+    )
+
+
+def slate_row(
+    step: Step,
+    list_id: str,
+    item_ids: Sequence[str],
+    features_NF: npt.NDArray[np.float32],
+    items: ItemIndex,
+) -> SlateRow:
+    """Return the row of a list's candidates, all of them, with the next head's inputs."""
+    return SlateRow(
+        offset=step.record.offset,
+        ts_ms=step.after.clock_ms,
+        user_id=step.event.user_id,
+        list_id=list_id,
+        items=[items.of(item_id) for item_id in item_ids],
+        features=features_NF.astype("<f4").tobytes(),
+    )
