@@ -58,14 +58,16 @@ class Column:
     """A table's column; flat cells, `cell = row * width + slot`.
 
     Read through `cells` (scalars, as Python numbers) or `values` (arrays); write through `put` and
-    `put_many` alone, which remember what the next delta must carry.
+    `put_many`, which remember what the next delta must carry, or call `mark` afterwards.
     """
 
-    __slots__ = ("_changed", "_flat", "_num_rows", "cells", "changed", "spec")
+    __slots__ = ("_changed", "_flat", "_num_rows", "cells", "changed", "loaded", "spec")
 
     def __init__(self, spec: ColumnSpec) -> None:
         self.spec = spec
         self._num_rows = 0
+        self.loaded: NDArray[np.uint32] | None = None
+        """The cells that the latest delta set, None after a base: what a cache must renew."""
         self._flat: NDArray[Any] = np.empty(0)
         self._changed: NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
         self._allocate(_MIN_CAPACITY)
@@ -99,6 +101,10 @@ class Column:
     def put_many(self, cells: NDArray[np.integer], values: NDArray[Any]) -> None:
         """Sets several cells; a cell that is named twice must get the same value twice."""
         self._flat[cells] = values
+        self._changed[cells] = True
+
+    def mark(self, cells: NDArray[np.integer]) -> None:
+        """Says that cells were changed in place, through `values`."""
         self._changed[cells] = True
 
     def clear_rows(self, rows: NDArray[np.integer]) -> None:
@@ -150,9 +156,10 @@ class Column:
             )
         return cells, body.array(self.spec.dtype, count)
 
-    def load(self, cells: NDArray[Any], values: NDArray[Any]) -> None:
+    def load(self, cells: NDArray[Any], values: NDArray[Any], *, all_of_it: bool) -> None:
         """Sets cells without marking them: what a replica does."""
         self._flat[cells] = values
+        self.loaded = None if all_of_it else cells
 
 
 class TextColumn:
@@ -213,7 +220,8 @@ class TextColumn:
         lengths = body.array("uint32", count).tolist()
         return rows, [body.take(length).decode("utf-8", "surrogatepass") for length in lengths]
 
-    def load(self, cells: NDArray[Any], values: list[str]) -> None:
+    def load(self, cells: NDArray[Any], values: list[str], *, all_of_it: bool) -> None:
         """Sets rows without marking them: what a replica does."""
+        del all_of_it  # nobody caches texts
         for row, text in zip(cells.tolist(), values, strict=True):
             self.texts[row] = text

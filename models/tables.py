@@ -96,7 +96,10 @@ class TableSet:
         self.offset = 0
         self.generation = 0
         """Grows with every payload taken in, so that caches know when they are out of date."""
+        self.identity: dict[str, str] = {}
+        """Names what payloads must agree on beside the schema: topic id, feature layout, …"""
         self._published_offset = 0
+        self._pending: Delta | None = None
         schema = json.dumps([table.schema() for table in self.tables.values()])
         self._schema = blake2b(schema.encode(), digest_size=8).hexdigest()
 
@@ -118,14 +121,23 @@ class TableSet:
         return _PREFIX.unpack_from(self.snapshot())[3].hex()  # type: ignore[no-any-return]
 
     def take_delta(self) -> Delta:
-        """The change since the last delta (or restore), which it thereby declares published."""
-        delta = Delta(
-            from_offset=self._published_offset,
-            to_offset=self.offset,
-            payload=self._encode(_DELTA, self._published_offset),
-        )
-        self._declare_published()
-        return delta
+        """The change since the last acknowledged delta (or base).
+
+        The same delta is returned until `delta_acknowledged` was called, so that an append whose
+        answer was lost can be repeated; learning may go on meanwhile.
+        """
+        if self._pending is None:
+            self._pending = Delta(
+                from_offset=self._published_offset,
+                to_offset=self.offset,
+                payload=self._encode(_DELTA, self._published_offset),
+            )
+            self._declare_published()
+        return self._pending
+
+    def delta_acknowledged(self) -> None:
+        """Says that the delta last taken is where replicas will find it."""
+        self._pending = None
 
     def restore(self, payload: bytes) -> None:
         """Becomes what the snapshot holds.
@@ -140,7 +152,8 @@ class TableSet:
             for column in table.in_order():
                 column.reset(num_rows)
             table.num_rows = num_rows
-        self._load(header, parts)
+        self._pending = None
+        self._load(header, parts, all_of_it=True)
         self._declare_published()
 
     def apply_delta(self, payload: bytes) -> DeltaOutcome:
@@ -157,7 +170,7 @@ class TableSet:
         parts = self._unpack(header, body)
         for name, (num_rows, _) in header["tables"].items():
             self.tables[name].grow(num_rows)
-        self._load(header, parts)
+        self._load(header, parts, all_of_it=False)
         self._published_offset = self.offset
         return DeltaOutcome.APPLIED
 
@@ -178,7 +191,13 @@ class TableSet:
                 parts += column.pack(cells)
                 counts.append(len(cells))
             tables[table.name] = (table.num_rows, counts)
-        header = {"schema": self._schema, "from": from_offset, "to": self.offset, "tables": tables}
+        header = {
+            "schema": self._schema,
+            "identity": dict(sorted(self.identity.items())),
+            "from": from_offset,
+            "to": self.offset,
+            "tables": tables,
+        }
         head = json.dumps(header, separators=(",", ":")).encode()
         content = b"".join([head, *parts])
         digest = _digest(kind, len(head), content)
@@ -207,6 +226,13 @@ class TableSet:
                 f"found tables of schema {header['schema']}, expected {self._schema}: written "
                 "under another configuration; restore that one, or rebuild from the log"
             )
+        for name, expected in self.identity.items():
+            if header["identity"].get(name) != expected:
+                raise SnapshotRefused(
+                    f"found {name} {header['identity'].get(name)!r}, expected {expected!r}: "
+                    "it belongs to another log or configuration; restore that one, or rebuild "
+                    "from the log"
+                )
         return header, Reader(content[head_size:])
 
     def _unpack(self, header: dict[str, Any], body: Reader) -> list[tuple[Any, Any, Any]]:
@@ -217,9 +243,11 @@ class TableSet:
                 parts.append((column, *column.unpack(body, count, num_rows)))
         return parts
 
-    def _load(self, header: dict[str, Any], parts: list[tuple[Any, Any, Any]]) -> None:
+    def _load(
+        self, header: dict[str, Any], parts: list[tuple[Any, Any, Any]], *, all_of_it: bool
+    ) -> None:
         for column, cells, values in parts:
-            column.load(cells, values)
+            column.load(cells, values, all_of_it=all_of_it)
         self.offset = header["to"]
         self.generation += 1
 

@@ -67,6 +67,7 @@ def test_replica_that_applies_deltas_is_byte_identical(lengths: list[int], base_
         for _ in range(length):
             learn(learner, learner.offset)
         delta = learner.take_delta()
+        learner.delta_acknowledged()
         outcome = replica.apply_delta(delta.payload)
         assert outcome is (DeltaOutcome.APPLIED if length else DeltaOutcome.STALE)
         if index >= base_index:
@@ -94,6 +95,7 @@ def test_overlapping_deltas_of_a_restarted_learner_are_idempotent(
         for _ in range(step):
             learn(restarted, restarted.offset)
         delta = restarted.take_delta()
+        restarted.delta_acknowledged()
         before = replica.offset
         outcome = replica.apply_delta(delta.payload)
         if delta.to_offset <= before:
@@ -108,6 +110,7 @@ def test_overlapping_deltas_of_a_restarted_learner_are_idempotent(
 def test_a_gap_is_reported_and_changes_nothing() -> None:
     learner, replica = replay(3), new_set()
     learner.take_delta()
+    learner.delta_acknowledged()
     learn(learner, learner.offset)
     assert replica.apply_delta(learner.take_delta().payload) is DeltaOutcome.GAP
     assert replica.snapshot() == new_set().snapshot()
@@ -158,3 +161,27 @@ def test_taking_a_snapshot_leaves_the_next_delta_as_it_is() -> None:
 def test_learning_never_goes_back() -> None:
     with pytest.raises(ValueError, match="found offset 1, expected at least 2"):
         replay(2).advance(1)
+
+
+def test_an_unacknowledged_delta_is_repeated_and_nothing_after_it_is_lost() -> None:
+    learner, replica = replay(2), new_set()
+    first = learner.take_delta()
+    learn(learner, learner.offset)
+    assert learner.take_delta() is first
+    learner.delta_acknowledged()
+    for delta in (first, first, learner.take_delta()):
+        replica.apply_delta(delta.payload)
+    assert replica.snapshot() == learner.snapshot()
+
+
+def test_another_identity_is_refused_by_name() -> None:
+    learner, replica = replay(2), new_set()
+    learner.identity = {"topic_id": "a", "layout": "x"}
+    replica.identity = {"topic_id": "b"}
+    with pytest.raises(SnapshotRefused, match="found topic_id 'a', expected 'b'"):
+        replica.restore(learner.snapshot())
+    with pytest.raises(SnapshotRefused, match="found topic_id 'a', expected 'b'"):
+        replica.apply_delta(learner.take_delta().payload)
+    replica.identity = {"topic_id": "a"}
+    replica.restore(learner.snapshot())
+    assert replica.offset == 2
