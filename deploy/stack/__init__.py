@@ -1,0 +1,1 @@
+"""The local stack: Kafka, Redis, the roles and Prometheus on one machine, from PyPI alone."""
