@@ -52,12 +52,13 @@ async def _run(app: SliceApp) -> None:
         asyncio.create_task(app.wait_until_stopped()),
     ]
     last_resort = LastResort(app)
+    control.when_stopping(last_resort.arm)
     try:
         watch.start()
         await _until_start_fails_or_any_ends(starting, ends)
         _report_crash(app, starting)
     finally:
-        last_resort.arm()
+        control.stop()
         watch.stop()
         for end in ends:
             end.cancel()
@@ -104,7 +105,10 @@ async def _drain(app: SliceApp) -> None:
 
 
 class LastResort:
-    """Ends the process when an orderly stop does not, from a thread of its own."""
+    """Ends the process when an orderly stop does not, from a thread of its own.
+
+    The thread that armed it may be any: the event loop may be what hangs.
+    """
 
     def __init__(self, app: SliceApp) -> None:
         self._app = app

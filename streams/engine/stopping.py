@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -23,6 +23,7 @@ class StopControl:
         self._reason: FatalEngineError | None = None
         self._stop_requested = threading.Event()
         self._commits_closed = threading.Event()
+        self._when_stopping: list[Callable[[], None]] = []
         self._waiter: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 
     @property
@@ -67,13 +68,21 @@ class StopControl:
 
     def stop(self) -> None:
         """End the process gracefully."""
-        self._stop_requested.set()
         with self._lock:
+            is_first = not self._stop_requested.is_set()
+            self._stop_requested.set()
             waiter = self._waiter
+        if is_first:
+            for callback in self._when_stopping:
+                callback()
         if waiter is not None:
             loop, event = waiter
             if not loop.is_closed():
                 loop.call_soon_threadsafe(event.set)
+
+    def when_stopping(self, callback: Callable[[], None]) -> None:
+        """Have something called once, in the thread that asks for the end, before it is heard."""
+        self._when_stopping.append(callback)
 
     async def wait(self) -> None:
         """Return once somebody has asked for the end. One waiter at a time."""
