@@ -1,9 +1,73 @@
-"""Which commands does `headrace` offer?"""
+"""Which commands does `headrace` offer?
+
+Each command lies in a module of `streams.commands` that is imported when the command is asked for:
+`headrace worker` must neither wait for torch nor load it.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Final
 
 import click
 
+from deploy.stack.errors import StackError
+from featurestore.errors import FeatureStoreError
+from models.errors import ModelError
+from streams.config import ConfigRefused
+from streams.errors import StreamsError
+from streams.event_file import EventFileError
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+_COMMANDS: Final = {
+    "demo": ("demo", "Start everything here, against a simulated storefront"),
+    "up": ("stack", "Start Kafka, Redis and all roles on this machine"),
+    "down": ("stack", "Stop what `up` started"),
+    "status": ("stack", "Say what runs, and where"),
+    "worker": ("roles", "Keep users' states and lists (the milliseconds)"),
+    "learner": ("roles", "Teach the online models (the seconds)"),
+    "trainer": ("roles", "Refresh the transformer (the minutes)"),
+    "get": ("reading", "Show a user's list, with reasons"),
+    "models": ("models", "List, promote and roll back trained models"),
+    "dead-letters": ("dead_letters", "List refused events, and send them back"),
+    "convert": ("logs", "Make an event file from a public log"),
+    "replay": ("logs", "Send an event file to Kafka"),
+    "evaluate": ("evaluate", "Measure quality on an event file, without Kafka or Redis"),
+    "simulate": ("simulate", "Run the simulated storefront alone"),
+}
+_EXPECTED: Final = (StackError, StreamsError, FeatureStoreError, ModelError)
+_REFUSED: Final = (ConfigRefused, EventFileError)
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f"streams.commands.{_COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the table of commands without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="headrace")
-def main() -> None:
+def _headrace() -> None:
     """Headrace: a streaming real-time recommender on Kafka, Redis and Prometheus."""
+
+
+def main() -> None:
+    """Run the command line; an expected fault is told in one message, without a traceback."""
+    try:
+        _headrace()
+    except (*_EXPECTED, *_REFUSED) as error:
+        click.secho(f"headrace: {error}", fg="red", err=True)
+        sys.exit(1)

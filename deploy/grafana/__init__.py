@@ -1,0 +1,1 @@
+"""Which dashboards come with Headrace? Built in Python, committed as the JSON Grafana reads."""

@@ -1,0 +1,80 @@
+"""How does an operator look at trained models, and change the current one?"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from streams.commands.options import config_from, with_config
+from streams.model_registry import TRANSFORMER, BundleEntry, ModelRegistry
+
+
+@click.group()
+def models() -> None:
+    """List, promote and roll back trained models."""
+
+
+@models.command("list")
+@with_config
+def list_models(config_file: Path | None, overrides: tuple[str, ...]) -> None:
+    """Show every bundle, the current one, and why it is the current one."""
+    registry = _registry(config_file, overrides)
+    current = registry.current(TRANSFORMER)
+    table = Table(title=TRANSFORMER)
+    for name in ("", "digest", "trained", "data up to", "metrics"):
+        table.add_column(name)
+    for entry in registry.bundles(TRANSFORMER):
+        table.add_row(*_cells(entry))
+    console = Console()
+    console.print(table)
+    if current is not None:
+        console.print(f"current: {current.digest[:12]} by {current.decision}: {current.reason}")
+
+
+@models.command()
+@click.argument("digest")
+@click.option("--reason", default="promoted by hand", show_default=True)
+@with_config
+def promote(digest: str, reason: str, config_file: Path | None, overrides: tuple[str, ...]) -> None:
+    """Make the bundle whose digest begins with DIGEST the current one."""
+    announced = _registry(config_file, overrides).promote(TRANSFORMER, digest, reason=reason)
+    click.echo(f"{announced.digest[:12]} is current")
+
+
+@models.command()
+@click.option("--reason", default="rolled back by hand", show_default=True)
+@with_config
+def rollback(reason: str, config_file: Path | None, overrides: tuple[str, ...]) -> None:
+    """Go back to the bundle that was trained before the current one."""
+    announced = _registry(config_file, overrides).rollback(TRANSFORMER, reason=reason)
+    click.echo(f"{announced.digest[:12]} is current")
+
+
+def _registry(config_file: Path | None, overrides: tuple[str, ...]) -> ModelRegistry:
+    config = config_from(config_file, overrides)
+    folder = Path(config.trainer.folder)
+    return ModelRegistry(folder, config.kafka.brokers, config.kafka.topics.models)
+
+
+def _cells(entry: BundleEntry) -> tuple[str, ...]:
+    if entry.bundle is None:
+        return ("!", entry.folder.name, "", "", entry.refusal or "")
+    config = entry.bundle.config
+    metrics = ", ".join(
+        f"{name} {value:.4g}" for name, value in config.metrics.items() if value is not None
+    )
+    return (
+        "→" if entry.is_current else "",
+        entry.bundle.digest[:12],
+        _minute(config.created_ms),
+        _minute(config.cutoff_ms),
+        metrics,
+    )
+
+
+def _minute(time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(time_ms / 1000, tz=UTC):%Y-%m-%d %H:%M}"
