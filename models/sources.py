@@ -1,0 +1,183 @@
+"""What do the counters propose, and how do they score? The sources of the seconds clock.
+
+A log-score is in nats, so that 1 is the natural weight of each in a softmax over candidates.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from models.context_popularity import ContextPopularity
+    from models.covisitation import Covisitation
+    from models.fresh import Fresh
+    from models.popularity import Popularity
+    from models.retrieval import Query
+
+_FLOOR = 1e-3
+"""Count of an item that nobody acts on: keeps logarithms finite and such items together."""
+_NOTHING = np.empty(0, dtype=np.int64)
+
+
+class TrendingSource:
+    """What is acted on most now: log(count + 0.001)."""
+
+    name = "trending"
+
+    def __init__(self, popularity: Popularity) -> None:
+        self._popularity = popularity
+
+    def recall(self, query: Query, num: int) -> NDArray[np.integer]:
+        """The largest counts."""
+        del query
+        return self._popularity.largest(num)
+
+    def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Finite for every item."""
+        counts = self._popularity.counts(codes, query.now_ms)
+        return np.log(counts + _FLOOR).astype(np.float32)
+
+
+class VelocitySource:
+    """Whether an item is gaining: log-ratio of its recent rate to its longer one; scores only."""
+
+    name = "velocity"
+
+    def __init__(self, popularity: Popularity, long_index: int) -> None:
+        self._popularity = popularity
+        self._long_index = long_index
+        half_lives_ms = popularity.half_lives_ms
+        # Counts of a steady rate are proportional to the half-life.
+        self._scale = half_lives_ms[long_index] / half_lives_ms[0]
+
+    def recall(self, query: Query, num: int) -> NDArray[np.integer]:
+        """Nothing."""
+        del query, num
+        return _NOTHING
+
+    def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
+        """0 for a steady rate and for items nobody acts on."""
+        recent = self._popularity.counts(codes, query.now_ms) * self._scale
+        longer = self._popularity.counts(codes, query.now_ms, self._long_index)
+        return np.log((recent + 1.0) / (longer + 1.0)).astype(np.float32)
+
+
+class CovisitationSource:
+    """What followed the user's last items: log(weighted counts + share x popularity + 0.0001).
+
+    Popularity's part orders what never followed them, and everything for users without history.
+    """
+
+    def __init__(
+        self,
+        covisitation: Covisitation,
+        popularity: Popularity,
+        *,
+        share: float,
+        index: int = 0,
+        lag: int | None = None,
+        name: str = "covisitation",
+    ) -> None:
+        """Names the counts that are read.
+
+        Args:
+            covisitation: The pair counts.
+            popularity: What smooths them.
+            share: Weight of popularity.
+            index: Of the half-life.
+            lag: Only the item that many positive actions before the last; None for all, weighted.
+            name: Of the source.
+        """
+        self.name = name
+        self._covisitation = covisitation
+        self._popularity = popularity
+        self._share = share
+        self._index = index
+        self._lag = lag
+
+    def recall(self, query: Query, num: int) -> NDArray[np.integer]:
+        """The best of what followed; nothing for users without history."""
+        followers = self._covisitation.followers(query.previous)
+        if followers.size <= 1:
+            return followers
+        best = np.argsort(-self._log_scores(query, followers), kind="stable")[:num]
+        return followers[best]
+
+    def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Finite for every item."""
+        return self._log_scores(query, codes).astype(np.float32)
+
+    def _log_scores(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float64]:
+        counts = self._share * self._popularity.counts(codes, query.now_ms)
+        if self._lag is None:
+            counts += self._covisitation.counts(query.previous, codes, query.now_ms, self._index)
+        elif self._lag < len(query.previous):
+            item = query.previous[self._lag]
+            counts += self._covisitation.counts_after(item, codes, query.now_ms, self._index)
+        log_scores: NDArray[np.float64] = np.log(counts + 0.1 * _FLOOR)
+        return log_scores
+
+
+class FreshSource:
+    """What appeared last: -log(1 + age in minutes)."""
+
+    name = "fresh"
+
+    def __init__(self, fresh: Fresh) -> None:
+        self._fresh = fresh
+
+    def recall(self, query: Query, num: int) -> NDArray[np.integer]:
+        """The newest."""
+        del query
+        return self._fresh.newest(num)
+
+    def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Finite for every item, at most 0."""
+        minutes = self._fresh.ages_ms(codes, query.now_ms) / 60_000
+        return (-np.log1p(minutes)).astype(np.float32)
+
+
+class ContextSource:
+    """How much more an item is acted on under one context feature's value; scores only."""
+
+    def __init__(
+        self,
+        contexts: ContextPopularity,
+        position: int,
+        popularity: Popularity,
+        popularity_index: int,
+    ) -> None:
+        """Names the feature.
+
+        Args:
+            contexts: The counts.
+            position: Of the feature in `contexts.names`.
+            popularity: Counts over all values, of which
+            popularity_index: has the half-life of `contexts`.
+        """
+        self.name = f"context:{contexts.names[position]}"
+        self._contexts = contexts
+        self._position = position
+        self._popularity = popularity
+        self._index = popularity_index
+
+    def recall(self, query: Query, num: int) -> NDArray[np.integer]:
+        """Nothing."""
+        del query, num
+        return _NOTHING
+
+    def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
+        """NaN where the event did not carry the feature."""
+        rows = query.context_rows
+        if self._position >= len(rows) or rows[self._position] < 0:
+            return np.full(len(codes), math.nan, dtype=np.float32)
+        popularity = self._popularity.counts(codes, query.now_ms, self._index)
+        lift = self._contexts.lift(
+            self._position, rows[self._position], codes, popularity, query.now_ms
+        )
+        return lift.astype(np.float32)
