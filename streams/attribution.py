@@ -19,7 +19,10 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from streams.examples import ActionRow, ImpressionRow
 from streams.open_slates import OpenSlates, PartitionKey, SlateCaps
@@ -40,12 +43,19 @@ class JoinOutcome(Enum):
     ORPHAN_CLICK = "orphan_click"
 
 
+class Predicted(NamedTuple):
+    """p(click) of a slate's items, float64[N] each: as shown, and by relevance alone."""
+
+    as_shown: npt.NDArray[np.float64]
+    by_relevance: npt.NDArray[np.float64]
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class ShownSlate:
     """One impression that waits for its answer.
 
-    `predicted` is p(click) of each item as it was at the impression, before anything was learned
-    from it; None where the join was refilled after a restart.
+    `predicted` is as it was at the impression, before anything was learned from it; None where the
+    join was refilled after a restart.
     """
 
     partition: PartitionKey
@@ -54,7 +64,7 @@ class ShownSlate:
     deadline_ms: int
     row: ImpressionRow
     items: tuple[str, ...]
-    predicted: object = None
+    predicted: Predicted | None = None
     clicked: list[int] = field(default_factory=list)
     first_click_delay_ms: int = 0
     is_open: bool = True
@@ -75,6 +85,12 @@ class ClosedSlate:
     slate: ShownSlate
     outcome: JoinOutcome
     clicked: tuple[int, ...]
+
+    def is_clicked(self) -> npt.NDArray[np.bool_]:
+        """Return bool[N]: which items are the positives."""
+        labels = np.zeros(len(self.slate.items), np.bool_)
+        labels[list(self.clicked)] = True
+        return labels
 
 
 class Attribution:
@@ -115,9 +131,16 @@ class Attribution:
         return evicted
 
     def act(
-        self, partition: PartitionKey, action: ActionRow, item_id: str, now_ms: int
+        self, partition: PartitionKey, action: ActionRow, item_id: str, event_ms: int, now_ms: int
     ) -> tuple[JoinOutcome, ClosedSlate | None]:
-        """Attribute a label action; `now_ms` is its partition's clock.
+        """Attribute a label action.
+
+        Args:
+            partition: Where it was read.
+            action: Its row.
+            item_id: Its item.
+            event_ms: Its time, as far as its partition's clock believes it.
+            now_ms: That clock.
 
         Returns:
             What the click is, and the slate that it closes (None while it may be clicked again).
@@ -129,7 +152,7 @@ class Attribution:
             return JoinOutcome.LATE, None
         index = slate.items.index(item_id)
         if not slate.clicked:
-            slate.first_click_delay_ms = max(0, action.ts_ms - slate.shown_at_ms)
+            slate.first_click_delay_ms = max(0, event_ms - slate.shown_at_ms)
         if index not in slate.clicked:
             slate.clicked.append(index)
         if self._config.after_click_ms > 0:

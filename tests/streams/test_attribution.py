@@ -73,7 +73,7 @@ class Log:
             previous=b"",
         )
         closed = self.attribution.expire(partition, ts_ms)
-        outcome, answered = self.attribution.act(partition, action, item, ts_ms)
+        outcome, answered = self.attribution.act(partition, action, item, ts_ms, ts_ms)
         return outcome, closed + ([answered] if answered else [])
 
 

@@ -1,0 +1,204 @@
+"""Rows of `examples` and the records that carry them, for the learner's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from hypothesis import strategies as st
+
+from featurestore.keys import item_key
+from models.online import OnlineConfig, OnlineModels
+from streams.examples import (
+    EXAMPLES_VERSION,
+    NO_ITEM,
+    ActionRow,
+    ExamplesRecord,
+    ImpressionRow,
+    Row,
+    SlateRow,
+    VisitRow,
+)
+
+LAYOUT = "layout"
+NUM_WEIGHTS = 32
+START_MS = 1_700_000_000_000
+
+
+def new_online() -> OnlineModels:
+    return OnlineModels(OnlineConfig(), num_click_weights=NUM_WEIGHTS, key_of=item_key)
+
+
+NUM_FEATURES = len(new_online().next_feature_names)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One event of a log: its row, given the index of each item in the record."""
+
+    row: Callable[[int, Callable[[str], int]], Row]
+
+
+def impression(
+    user: str, items: Sequence[str], ts_ms: int, *, request: str = "", features: int = 0
+) -> Source:
+    generator = np.random.default_rng(features)
+    relevance = generator.integers(0, NUM_WEIGHTS - 4, (len(items), 3)).astype("<i4")
+    examination = generator.integers(NUM_WEIGHTS - 4, NUM_WEIGHTS, (len(items), 1)).astype("<i4")
+
+    def row(offset: int, index: Callable[[str], int]) -> Row:
+        return ImpressionRow(
+            offset=offset,
+            ts_ms=ts_ms,
+            user_id=user,
+            request_id=request,
+            list_id="",
+            items=[index(item) for item in items],
+            positions=list(range(1, len(items) + 1)),
+            relevance=relevance.tobytes(),
+            examination=examination.tobytes(),
+        )
+
+    return Source(row)
+
+
+def action(
+    user: str,
+    item: str | None,
+    ts_ms: int,
+    *,
+    request: str = "",
+    previous: Sequence[str] = (),
+    weight: float = 1.0,
+    is_label: bool = True,
+) -> Source:
+    def row(offset: int, index: Callable[[str], int]) -> Row:
+        return ActionRow(
+            offset=offset,
+            ts_ms=ts_ms,
+            user_id=user,
+            item=NO_ITEM if item is None else index(item),
+            action_code=1,
+            weight=weight,
+            is_label=is_label,
+            request_id=request,
+            list_id="",
+            previous=np.array([item_key(one) for one in previous], "<u8").tobytes(),
+        )
+
+    return Source(row)
+
+
+def visit(user: str, ts_ms: int) -> Source:
+    return Source(lambda offset, _: VisitRow(offset=offset, ts_ms=ts_ms, user_id=user))
+
+
+def slate(user: str, items: Sequence[str], ts_ms: int, *, features: int = 0) -> Source:
+    generator = np.random.default_rng(features)
+    numbers = generator.normal(size=(len(items), NUM_FEATURES)).astype("<f4")
+
+    def row(offset: int, index: Callable[[str], int]) -> Row:
+        return SlateRow(
+            offset=offset,
+            ts_ms=ts_ms,
+            user_id=user,
+            list_id="",
+            items=[index(item) for item in items],
+            features=numbers.tobytes(),
+        )
+
+    return Source(row)
+
+
+def record_of(
+    sources: Sequence[Source],
+    from_offset: int,
+    *,
+    partition: int = 0,
+    layout: str = LAYOUT,
+) -> ExamplesRecord:
+    """One chunk that covers one offset per source."""
+    index: dict[str, int] = {}
+
+    def of(item: str) -> int:
+        return index.setdefault(item, len(index))
+
+    rows = [source.row(from_offset + n, of) for n, source in enumerate(sources)]
+    return ExamplesRecord(
+        version=EXAMPLES_VERSION,
+        topic_id="t",
+        partition=partition,
+        from_offset=from_offset,
+        to_offset=from_offset + len(sources),
+        lost_from=-1,
+        replica_offset=0,
+        layout=layout,
+        bundle="",
+        config="",
+        items=list(index),
+        rows=rows,
+    )
+
+
+USERS = ("ann", "bob", "cem")
+ITEMS = ("i1", "i2", "i3", "i4", "i5", "i6")
+_items = st.lists(st.sampled_from(ITEMS), min_size=1, max_size=4, unique=True)
+# Steps that now and then end a window of a minute, or jump.
+_steps_ms = st.sampled_from([0, 1, 500, 20_000, 61_000, 7_200_000])
+
+
+@st.composite
+def logs(draw: st.DrawFn, max_events: int = 25) -> list[Source]:
+    """The events of one partition."""
+    now_ms = START_MS
+    events: list[Source] = []
+    for number in range(draw(st.integers(1, max_events))):
+        now_ms += draw(_steps_ms)
+        user = draw(st.sampled_from(USERS))
+        request = draw(st.sampled_from(["", "r1", "r2"]))
+        kind = draw(st.sampled_from(["impression", "impression", "action", "action", "slate", "v"]))
+        if kind == "impression":
+            items = draw(_items)
+            events.append(impression(user, items, now_ms, request=request, features=number))
+        elif kind == "action":
+            previous = draw(st.lists(st.sampled_from(ITEMS), max_size=3))
+            events.append(
+                action(
+                    user,
+                    draw(st.sampled_from([*ITEMS, None])),
+                    now_ms,
+                    request=request,
+                    previous=previous,
+                    weight=draw(st.sampled_from([1.0, 2.5, 0.0])),
+                    is_label=draw(st.booleans()),
+                )
+            )
+        elif kind == "slate":
+            events.append(slate(user, draw(_items), now_ms, features=number))
+        else:
+            events.append(visit(user, now_ms))
+    return events
+
+
+@dataclass
+class Chunker:
+    """Cuts the logs of several partitions into records, as a worker that crashes might."""
+
+    draw: st.DrawFn
+    partitions: list[list[Source]]
+    written: list[int] = field(default_factory=list)
+
+    def records(self) -> Iterator[ExamplesRecord]:
+        self.written = [0] * len(self.partitions)
+        while True:
+            open_ones = [n for n, log in enumerate(self.partitions) if self.written[n] < len(log)]
+            if not open_ones:
+                return
+            partition = self.draw(st.sampled_from(open_ones))
+            log, end = self.partitions[partition], self.written[partition]
+            repeated = self.draw(st.integers(0, min(end, 3)))
+            size = self.draw(st.integers(1, 6))
+            start = end - repeated
+            yield record_of(log[start : start + size], start, partition=partition)
+            self.written[partition] = max(end, min(len(log), start + size))
