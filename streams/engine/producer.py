@@ -31,6 +31,8 @@ HOPELESS: Final = (
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
 )
+MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
+"""As large as a record of `examples`, a whole chunk of featured rows, may be."""
 FIRST_BACKOFF_S: Final = 0.1
 MAX_BACKOFF_S: Final = 5.0
 REMINDER_S: Final = 10.0
@@ -56,7 +58,9 @@ class AckedProducer(Service):
     there twice.
     """
 
-    def __init__(self, *, brokers: Sequence[str], max_request_bytes: int = 1024 * 1024) -> None:
+    def __init__(
+        self, *, brokers: Sequence[str], max_request_bytes: int = MAX_REQUEST_BYTES
+    ) -> None:
         """Remember where to connect.
 
         Args:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from aiokafka.structs import TopicPartition
 
 from streams.engine.errors import UnreadableTopicError
@@ -22,6 +22,8 @@ OnRecords = Callable[[int, Sequence[Record]], None]
 
 POLL_S: Final = 0.5
 BACKOFF_S: Final = 1.0
+REQUEST_TIMEOUT_MS: Final = 10_000
+"""Also how long a topic that is not there is waited for."""
 
 
 class TopicReader:
@@ -63,17 +65,31 @@ class TopicReader:
             UnreadableTopicError: The topic does not exist.
             KafkaError: No broker can be reached.
         """
+        # Subscribed first, because that makes the client learn of the topic's partitions; assigned
+        # then, because a subscription starts all over when partitions are added.
         consumer = AIOKafkaConsumer(
+            self._topic,
             bootstrap_servers=self._brokers,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=100,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
         try:
             await consumer.start()
-            self._partitions = await self._find_partitions(consumer)
+            partitions = consumer.partitions_for_topic(self._topic)
+            self._partitions = [
+                TopicPartition(self._topic, number) for number in sorted(partitions)
+            ]
+            consumer.unsubscribe()
             consumer.assign(self._partitions)
             await consumer.seek_to_beginning(*self._partitions)
+        except UnknownTopicOrPartitionError as error:
+            await consumer.stop()
+            raise UnreadableTopicError(
+                f"Topic {self._topic!r} does not exist at {', '.join(self._brokers)}; expected it "
+                f"to be there. Create the topics first (`headrace up` does)."
+            ) from error
         except BaseException:
             await consumer.stop()
             raise
@@ -136,17 +152,6 @@ class TopicReader:
                 await asyncio.sleep(BACKOFF_S)
             else:
                 return ends
-
-    async def _find_partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
-        # Topics that nobody subscribed to are not in the client's metadata before it is asked.
-        await consumer.topics()
-        partitions = consumer.partitions_for_topic(self._topic)
-        if not partitions:
-            raise UnreadableTopicError(
-                f"Topic {self._topic!r} does not exist at {', '.join(self._brokers)}; expected it "
-                f"to be there. Create the topics first (`headrace up` does)."
-            )
-        return [TopicPartition(self._topic, partition) for partition in sorted(partitions)]
 
 
 async def read_to_end(brokers: Sequence[str], topic: str) -> list[Record]:

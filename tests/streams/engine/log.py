@@ -2,17 +2,29 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 from kafka import KafkaAdminClient
 
 
-def new_topic(bootstrap: str, *, num_partitions: int = 1, name: str | None = None) -> str:
+def new_topic(
+    bootstrap: str,
+    *,
+    num_partitions: int = 1,
+    name: str | None = None,
+    config: Mapping[str, str] | None = None,
+) -> str:
     """Create a topic; a name of its own unless one is given."""
     topic = name or f"engine-{uuid.uuid4().hex[:12]}"
-    wanted = {topic: {"num_partitions": num_partitions, "replication_factor": 1}}
+    wanted = {
+        topic: {
+            "num_partitions": num_partitions,
+            "replication_factor": 1,
+            "configs": dict(config or {}),
+        }
+    }
     admin = KafkaAdminClient(bootstrap_servers=bootstrap)
     try:
         admin.create_topics(wanted)
