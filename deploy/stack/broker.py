@@ -56,11 +56,8 @@ class KafkaBroker(Server):
         programs: KafkaPrograms,
         *,
         port: int | None = None,
-        tethered: bool = True,
     ) -> None:
-        super().__init__(
-            "kafka", directory, port=port, tethered=tethered, grace_s=30.0, ready_s=90.0
-        )
+        super().__init__("kafka", directory, port=port, grace_s=30.0, ready_s=90.0)
         self._programs = programs
 
     @property

@@ -184,6 +184,13 @@ class ManagedProcess:
         """Let a paused process go on."""
         self._signal(signal.SIGCONT)
 
+    def release(self) -> None:
+        """Let an untethered process outlive this one."""
+        if self._child is not None:
+            # Otherwise Popen warns, when it is collected, that its process still runs.
+            self._child.returncode = 0
+            self._child = None
+
     def _signal(self, number: signal.Signals) -> None:
         if self.alive:
             with contextlib.suppress(psutil.NoSuchProcess):

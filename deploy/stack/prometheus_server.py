@@ -4,13 +4,14 @@ import json
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.stack.server import Server
 
 _PROBE_TIMEOUT_S = 2.0
-_SCRAPE_INTERVAL_S = 5
+
+ASSETS = Path(__file__).parent.parent / "prometheus"
 
 
 def find_prometheus(path: str) -> Path | None:
@@ -20,30 +21,22 @@ def find_prometheus(path: str) -> Path | None:
 
 
 class PrometheusServer(Server):
-    """Scrapes the stack's roles and evaluates the given rules.
+    """Scrapes the stack's roles and evaluates the rules that are shipped.
 
     Args:
         directory: Its configuration, targets and data.
         program: The binary.
-        rule_files: Recording and alerting rules.
+        assets: The folder with `prometheus.yml` and what that refers to; it finds its targets in
+            `targets/*.json` beside itself.
         port: Where it listens; a free one if None.
-        tethered: Whether it dies with this process.
     """
 
     def __init__(
-        self,
-        directory: Path,
-        program: Path,
-        *,
-        rule_files: Sequence[Path] = (),
-        port: int | None = None,
-        tethered: bool = True,
+        self, directory: Path, program: Path, *, assets: Path = ASSETS, port: int | None = None
     ) -> None:
-        super().__init__(
-            "prometheus", directory, port=port, tethered=tethered, grace_s=10.0, ready_s=30.0
-        )
+        super().__init__("prometheus", directory, port=port, grace_s=10.0, ready_s=30.0)
         self._program = program
-        self._rule_files = [path.absolute() for path in rule_files]
+        self._assets = assets
 
     @property
     def url(self) -> str:
@@ -56,38 +49,22 @@ class PrometheusServer(Server):
         Args:
             targets: Where each role serves its metrics, as `host:port`, by the role's name.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
         groups = [
             {"targets": [address], "labels": {"role": name}} for name, address in targets.items()
         ]
+        self._targets_path.parent.mkdir(parents=True, exist_ok=True)
         # Prometheus watches the file: it must never see half of it.
         scratch = self._targets_path.with_suffix(".tmp")
         scratch.write_text(json.dumps(groups, indent=2))
         scratch.rename(self._targets_path)
 
     def _prepare(self) -> None:
-        if not self._targets_path.exists():
-            self.watch({})
-        config = {
-            "global": {
-                "scrape_interval": f"{_SCRAPE_INTERVAL_S}s",
-                "evaluation_interval": f"{_SCRAPE_INTERVAL_S}s",
-            },
-            "rule_files": [str(path) for path in self._rule_files],
-            "scrape_configs": [
-                {
-                    "job_name": "headrace",
-                    "file_sd_configs": [{"files": [str(self._targets_path)]}],
-                },
-            ],
-        }
-        # JSON is YAML.
-        self._config_path.write_text(json.dumps(config, indent=2))
+        shutil.copytree(self._assets, self._config_folder, dirs_exist_ok=True)
 
     def _argv(self) -> list[str]:
         return [
             str(self._program),
-            f"--config.file={self._config_path}",
+            f"--config.file={self._config_folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={self.directory / 'data'}",
             f"--web.listen-address={self.address}",
             "--log.level=warn",
@@ -97,12 +74,12 @@ class PrometheusServer(Server):
         return http_answers(f"{self.url}/-/ready")
 
     @property
-    def _config_path(self) -> Path:
-        return self.directory / "prometheus.json"
+    def _config_folder(self) -> Path:
+        return self.directory / "config"
 
     @property
     def _targets_path(self) -> Path:
-        return self.directory / "targets.json"
+        return self._config_folder / "targets" / "headrace.json"
 
 
 def http_answers(url: str) -> bool:

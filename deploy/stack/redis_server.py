@@ -55,11 +55,8 @@ class RedisServer(Server):
         *,
         port: int | None = None,
         appendonly: bool = False,
-        tethered: bool = True,
     ) -> None:
-        super().__init__(
-            "redis", directory, port=port, tethered=tethered, grace_s=10.0, ready_s=20.0
-        )
+        super().__init__("redis", directory, port=port, grace_s=10.0, ready_s=20.0)
         self._program = program
         self._appendonly = appendonly
 

@@ -1,6 +1,7 @@
 """What can one do with every server of the stack, whichever it is?"""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.stack.errors import StartFailed
@@ -11,11 +12,12 @@ from deploy.stack.process import ManagedProcess, ProcessRecord, ProcessSpec
 class Server(ABC):
     """A local server on a port of its own, which it keeps over restarts.
 
+    On Linux it dies with the thread that started it, whatever ends that.
+
     Args:
         name: Unique within the stack.
         directory: Its data and its log; made when it starts.
         port: Where it listens; a free one if None.
-        tethered: Whether it dies with this process, or outlives it.
         grace_s: How long it may take to stop.
         ready_s: How long it may take until it answers.
     """
@@ -26,7 +28,6 @@ class Server(ABC):
         directory: Path,
         *,
         port: int | None = None,
-        tethered: bool = True,
         grace_s: float,
         ready_s: float,
     ) -> None:
@@ -34,7 +35,6 @@ class Server(ABC):
         # Absolute: some servers change their working directory.
         self.directory = directory.absolute()
         self.port = free_port() if port is None else port
-        self._tethered = tethered
         self._grace_s = grace_s
         self._ready_s = ready_s
         self._process: ManagedProcess | None = None
@@ -55,9 +55,9 @@ class Server(ABC):
         return self._process is not None and self._process.alive
 
     @property
-    def record(self) -> ProcessRecord:
-        """How another process finds it again."""
-        return self._started().record
+    def record(self) -> ProcessRecord | None:
+        """How another process finds it again; None before its first start."""
+        return None if self._process is None else self._process.record
 
     @property
     def pid(self) -> int:
@@ -72,6 +72,19 @@ class Server(ABC):
         """
         if self.alive:
             return
+        process = self.launch()
+        try:
+            process.wait_until(self._answers, deadline_s=self._ready_s)
+        except BaseException:
+            process.kill()
+            raise
+
+    def launch(self) -> ManagedProcess:
+        """Start it without waiting for it to answer.
+
+        Raises:
+            StartFailed: It cannot be started here.
+        """
         # Otherwise whoever listens there would answer the probe in its place.
         if not is_free(self.port):
             message = (
@@ -86,15 +99,11 @@ class Server(ABC):
                 name=self.name,
                 argv=tuple(self._argv()),
                 log_path=self.log_path,
+                environment=self._environment(),
                 grace_s=self._grace_s,
-                tethered=self._tethered,
             )
         )
-        try:
-            self._process.wait_until(self._answers, deadline_s=self._ready_s)
-        except BaseException:
-            self._process.kill()
-            raise
+        return self._process
 
     def stop(self) -> None:
         """Ask it to end, wait for its grace, then force it; data stays. Idempotent."""
@@ -119,10 +128,6 @@ class Server(ABC):
         """Let it go on after `pause`; does nothing if it runs."""
         self._started().resume()
 
-    def adopt(self, process: ManagedProcess) -> None:
-        """Take over a process that an earlier run of the stack left running on this port."""
-        self._process = process
-
     def _started(self) -> ManagedProcess:
         if self._process is None:
             message = f"{self.name} was never started: start() it first"
@@ -136,6 +141,10 @@ class Server(ABC):
     @abstractmethod
     def _answers(self) -> bool:
         """Whether a client would be served now."""
+
+    def _environment(self) -> Mapping[str, str]:
+        """Variables that the program gets beside those of this process."""
+        return {}
 
     def _prepare(self) -> None:  # noqa: B027 - most servers need nothing
         """Write what the program reads; called before each start."""
