@@ -79,6 +79,14 @@ class ClickHead:
         else:
             self._engine = _FtrlEngine(self.table, config.ftrl)
 
+    @property
+    def evidence(self) -> float:
+        """How much was learned from: about the number of clicks, where clicks are rare.
+
+        It is the sum of the squared errors before learning, which FTRL keeps for the bias.
+        """
+        return float(self.table.columns["n"].cells[self._bias])
+
     def logits(
         self, relevance: NDArray[np.integer], examination: NDArray[np.integer] | None = None
     ) -> NDArray[np.float64]:

@@ -16,10 +16,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from featurestore.actions import DEFAULT_ACTIONS, ActionSpec, ActionTable
+from featurestore.features import FeatureConfig, FeatureLayout
+from featurestore.keys import item_key
 from featurestore.state import FoldRules
+from models.online import OnlineConfig, OnlineModels
+from models.retrieval import RetrievalConfig
 from streams.config_reader import Problem, Secret, read_section
+from streams.metric_families import SOURCES
 from streams.sections import (
     AttributionConfig,
+    FeaturesConfig,
     KafkaConfig,
     LearnerConfig,
     RankingConfig,
@@ -70,15 +76,26 @@ class Config:
     actions: Mapping[str, ActionSpec] = field(default_factory=_default_actions)
     state: StateConfig = field(default_factory=StateConfig)
     attribution: AttributionConfig = field(default_factory=AttributionConfig)
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    online: OnlineConfig = field(default_factory=OnlineConfig)
+    retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
 
     def __post_init__(self) -> None:
-        """Refuse actions that contradict each other, and a state that cannot be kept.
+        """Refuse parts that contradict each other.
 
         Raises:
             ValueError: Naming them.
         """
         self.fold_rules()
+        named = {
+            "retrieval.limits": self.retrieval.limits,
+            "features.sources": self.features.sources,
+        }
+        for key, names in named.items():
+            if unknown := sorted(set(names) - set(SOURCES)):
+                expected, found = ", ".join(SOURCES), ", ".join(unknown)
+                raise ValueError(f"{key} among {expected} (found {found})")
 
     def action_table(self) -> ActionTable:
         """Return the kinds of action, by name and by code."""
@@ -96,6 +113,30 @@ class Config:
             horizon_ms=state.horizon_days * _DAY_MS,
             idle_ms=state.idle_minutes * 60_000,
         )
+
+    def feature_layout(self) -> FeatureLayout:
+        """Return which index of the click head's weights means what."""
+        labels = tuple(spec.code for spec in self.actions.values() if spec.is_label)
+        features = FeatureConfig(
+            numeric=self.features.numeric,
+            context=self.features.context,
+            context_buckets=self.features.context_buckets,
+            click_codes=labels,
+        )
+        return FeatureLayout(config=features, source_names=self.features.sources)
+
+    def online_models(self) -> OnlineModels:
+        """Return the models of the seconds clock with nothing learned, for learner and replica."""
+        online = OnlineModels(
+            self.online, num_click_weights=self.feature_layout().num_weights, key_of=item_key
+        )
+        online.tables.identity["layout"] = self.layout_digest(online)
+        return online
+
+    def layout_digest(self, online: OnlineModels) -> str:
+        """Return 8 hexadecimal digits over what every number of a row's features means."""
+        meaning = repr((self.feature_layout().digest, online.next_feature_names))
+        return hashlib.blake2b(meaning.encode(), digest_size=4).hexdigest()
 
     @property
     def ttl_ms(self) -> int:

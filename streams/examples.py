@@ -48,7 +48,8 @@ class ActionRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=
     """One action, with the keys of the user's preceding positive actions, the latest first.
 
     `item` is `NO_ITEM` for an action without one. `previous` is uint64[K]. `is_label` says that the
-    action is the positive of the click head, `weight` > 0 that it is positive.
+    action is the positive of the click head, `weight` > 0 that it is positive. `context` holds the
+    values that the counters by context learn from, by name.
     """
 
     offset: int
@@ -61,6 +62,7 @@ class ActionRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=
     request_id: str
     list_id: str
     previous: bytes
+    context: dict[str, str] = {}
 
 
 class VisitRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="v", gc=False):

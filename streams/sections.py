@@ -126,6 +126,23 @@ class StateConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeaturesConfig:
+    """What p(click) sees beside the user's own history.
+
+    Attributes:
+        numeric: Numbers that shown items or the catalogue's attributes carry.
+        context: Context values of events.
+        context_buckets: Into so many the values of one name are hashed.
+        sources: Recall sources whose scores are seen.
+    """
+
+    numeric: tuple[str, ...] = ("price",)
+    context: tuple[str, ...] = ("device", "platform")
+    context_buckets: int = 64
+    sources: tuple[str, ...] = ("trending", "covisitation", "fresh", "transformer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttributionConfig:
     """Which action answers which slate, in the event time of the slate's source partition.
 
@@ -172,23 +189,26 @@ class RankingConfig:
 
     Attributes:
         list_size: Items of a list.
-        max_candidates: Candidates that are ranked, after filters.
-        head: What orders them: p(click), the next action, or `auto`: p(click) from
-            `min_impressions` learned impressions on.
-        min_impressions: See `head`.
-        category_cap: Most items of one category among the first `list_size`; 0 for no cap.
+        head: What orders them: p(click), the next action, or `auto`: p(click) once it has learned
+            from `min_clicks` clicks, so on logs with impressions.
+        min_clicks: See `head`.
+        category_cap: Most items of one category in a list, as far as the others fill it; 0 for no
+            cap.
         skip_acted: Whether items that the user has acted upon are left out.
-        max_shown: An item shown this often since the user last acted on it rests; 0 for never.
+        max_shown: An item that was shown this often, as far as the user's last shown items tell,
+            rests; 0 for never.
+        num_new: Places at the end of a list for items of the catalogue that nobody has been shown
+            yet, so that they get a chance.
         slate_sample_rate: Share of lists whose candidates are logged for the next head.
     """
 
     list_size: int = 20
-    max_candidates: int = 300
     head: Literal["auto", "click", "next"] = "auto"
-    min_impressions: int = 1_000
+    min_clicks: int = 200
     category_cap: int = 0
     skip_acted: bool = True
     max_shown: int = 0
+    num_new: int = 1
     slate_sample_rate: float = 0.05
 
     def __post_init__(self) -> None:
@@ -198,10 +218,12 @@ class RankingConfig:
             ValueError: Naming every bad value.
         """
         checks = [
-            (1 <= self.list_size <= self.max_candidates, "list_size from 1 to max_candidates"),
-            (self.max_candidates <= 500, "max_candidates up to 500"),
+            (1 <= self.list_size <= 100, "list_size from 1 to 100"),
+            (0 <= self.num_new <= self.list_size, "num_new from 0 to list_size"),
             (0 <= self.slate_sample_rate <= 1, "slate_sample_rate from 0 to 1"),
-            (min(self.category_cap, self.max_shown, self.min_impressions) >= 0, "no negative cap"),
+            (self.min_clicks >= 0, "min_clicks not below 0"),
+            (self.category_cap >= 0, "category_cap not below 0"),
+            (self.max_shown >= 0, "max_shown not below 0"),
         ]
         if bad := [expected for holds, expected in checks if not holds]:
             raise ValueError(", ".join(bad))
