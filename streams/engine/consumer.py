@@ -87,9 +87,9 @@ class SliceConsumer(FaustConsumer):
     # --- what the rest of the process asks ---
 
     @property
-    def epochs(self) -> Mapping[TP, int]:
-        """The positioning that each partition of ours is in."""
-        return self._epochs
+    def is_open(self) -> bool:
+        """Whether the group has given us our share, be it none, and it has been positioned."""
+        return self._is_open
 
     def progress(self) -> dict[TP, PartitionProgress]:
         """How far each assigned partition has come. Safe from any thread."""

@@ -1,6 +1,5 @@
 """Is anything being finished while something waits?"""
 
-import asyncio
 import logging
 import threading
 import time
@@ -59,7 +58,7 @@ class StallDetector:
 
 
 class ProgressWatch:
-    """Ends the process when it stalls.
+    """Ends the process when it stalls, or when the group gives it no share at all.
 
     It looks from a thread of its own, so that it also sees an event loop that a handler blocks,
     and asks the broker itself for the logs' ends, so that it also sees a fetcher gone silent.
@@ -75,13 +74,15 @@ class ProgressWatch:
         self._app = app
         timeout_s = app.engine.config.stall_timeout_s
         self._interval_s = timeout_s / LOOKS_PER_TIMEOUT
+        config = app.engine.config
+        self._longest_closed_s = config.rebalance_timeout_s + config.start_timeout_s + timeout_s
+        self._last_open_s = 0.0
         self._detector = StallDetector(timeout_s=timeout_s)
         self._stopped = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
-        """Begin; call it in the application's loop."""
-        self._loop = asyncio.get_running_loop()
+        """Begin."""
+        self._last_open_s = time.monotonic()
         threading.Thread(target=self._watch, name="progress-watch", daemon=True).start()
 
     def stop(self) -> None:
@@ -93,10 +94,23 @@ class ProgressWatch:
             if not self._refresh():
                 self._detector.excuse(time.monotonic())
                 continue
-            stalled = self._detector.observe(self._app.progress(), now_s=time.monotonic())
-            if stalled and not self._stopped.is_set():
-                self._app.control.fail(self._stalled_error(stalled))
+            failure = self._find_stall(time.monotonic())
+            if failure is not None and not self._stopped.is_set():
+                self._app.control.fail(failure)
                 return
+
+    def _find_stall(self, now_s: float) -> StalledError | None:
+        consumer = self._app.started_consumer
+        if consumer is not None and not consumer.is_open:
+            if now_s - self._last_open_s < self._longest_closed_s:
+                return None
+            return StalledError(
+                f"No share of the partitions for {self._longest_closed_s:g} s. Does the group "
+                f"never settle, or does the broker refuse us? Its log and ours say why."
+            )
+        self._last_open_s = now_s
+        stalled = self._detector.observe(self._app.progress(), now_s=now_s)
+        return self._stalled_error(stalled) if stalled else None
 
     def _refresh(self) -> bool:
         """Bring the logs' ends up to date; whether the broker answered."""

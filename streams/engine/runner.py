@@ -1,13 +1,14 @@
 """How does an application run in this process, from start to exit code?"""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import threading
 
 from streams.engine.app import SliceApp
-from streams.engine.errors import EXIT_UNCLEAN_STOP, FatalEngineError
+from streams.engine.errors import EXIT_UNCLEAN_STOP, FatalEngineError, HandlerError
 from streams.engine.liveness import ProgressWatch
 
 logger = logging.getLogger(__name__)
@@ -33,11 +34,24 @@ def run_app(app: SliceApp) -> int:
     loop = app.engine.new_loop()
     # Faust binds a service to the loop that it finds when it first asks.
     asyncio.set_event_loop(loop)
+    running = loop.create_task(_run(app))
     try:
-        loop.run_until_complete(_run(app))
+        _run_to_the_end(app, loop, running)
         return app.control.exit_code
     finally:
         _close_loop(loop)
+
+
+def _run_to_the_end(
+    app: SliceApp, loop: asyncio.AbstractEventLoop, running: asyncio.Task[None]
+) -> None:
+    # A handler that raises SystemExit or KeyboardInterrupt ends the loop at once, asyncio lets
+    # them through. Without an orderly stop the threads beside it would keep the process alive.
+    while not running.done():
+        try:
+            loop.run_until_complete(running)
+        except (KeyboardInterrupt, SystemExit) as error:
+            app.control.fail(HandlerError(f"A handler raised {type(error).__name__}({error})"))
 
 
 async def _run(app: SliceApp) -> None:
@@ -132,10 +146,11 @@ class LastResort:
 
 
 def _close_loop(loop: asyncio.AbstractEventLoop) -> None:
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    if tasks := asyncio.all_tasks(loop):
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):
+            loop.run_until_complete(asyncio.wait(tasks))
     loop.run_until_complete(loop.shutdown_asyncgens())
     asyncio.set_event_loop(None)
     loop.close()

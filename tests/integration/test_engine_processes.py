@@ -165,6 +165,49 @@ def test_handler_that_blocks_the_event_loop_is_a_stall(
         assert "Not stopped within 2 s" in worker.output
 
 
+def test_group_that_the_broker_refuses_for_ever_is_a_stall(
+    start: Callable[..., WorkerProcess],
+) -> None:
+    # Above the broker's group.max.session.timeout.ms: each attempt to join is refused.
+    refused = {"session_timeout_s": 2_000.0, "request_timeout_s": 2_000.0}
+    short = {"rebalance_timeout_s": 1.0, "revoke_grace_s": 0.5, "start_timeout_s": 1.0}
+    with start(settings={**refused, **short, "stall_timeout_s": 1.0}) as worker:
+        assert worker.wait() == EXIT_STALLED
+        assert "No share of the partitions for 3 s" in worker.output
+
+
+def test_handler_that_exits_ends_the_process(
+    kafka: KafkaBroker, topic: str, counts: Counts, start: Callable[..., WorkerProcess]
+) -> None:
+    append_now(kafka.bootstrap, topic, numbered(300), partition=0)
+    with start(exit_at="120", settings={"max_slice_records": 50}) as worker:
+        assert worker.wait(deadline_s=30) == EXIT_FAILED
+        assert "A handler raised SystemExit" in worker.output
+    assert counts.num_events() == 100
+
+
+@pytest.mark.chaos
+def test_paused_worker_that_wakes_up_changes_nothing(
+    kafka: KafkaBroker, topic: str, counts: Counts, start: Callable[..., WorkerProcess]
+) -> None:
+    append_now(kafka.bootstrap, topic, numbered(4_000), partition=None)
+    slow = {"pause_s": 0.1, "settings": {"max_slice_records": 50}}
+    with start(**slow) as sleeper, start(**slow) as other:
+        sleeper.until_output("counted")
+        other.until_output("counted")
+        sleeper.signal(signal.SIGSTOP)
+        until(lambda: other.output.count("assigned 8") > 0, what="all partitions moved")
+        until(lambda: counts.num_events() == 4_000, what="all events counted")
+        sleeper.signal(signal.SIGCONT)
+        # Its slice in progress is refused; what else it fetched then must not be tried.
+        sleeper.until_output("fenced")
+        append_now(kafka.bootstrap, topic, numbered(1_000, first=4_000), partition=None)
+        until(lambda: counts.num_events() == 5_000, what="the later events counted")
+    assert set(counts.by_value().values()) == {"1"}
+    for partition in range(8):
+        assert counts.seen(partition) == list(range(partition, 5_000, 8))
+
+
 def test_store_that_is_away_at_the_start_ends_the_process(
     kafka: KafkaBroker, topic: str, tmp_path: Path
 ) -> None:

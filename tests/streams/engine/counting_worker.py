@@ -47,6 +47,7 @@ class WorkerSpec(msgspec.Struct, kw_only=True):
         pause_s: Rest in the middle of every slice.
         fail_at: Value of the event that raises.
         hang_at: Value of the event at which the handler waits for ever.
+        exit_at: Value of the event at which the handler exits.
         block_at: Value of the event at which the handler blocks the event loop.
         echo_topic: Where each slice's values are produced to, before the commit.
         settings: Of the engine.
@@ -58,6 +59,7 @@ class WorkerSpec(msgspec.Struct, kw_only=True):
     pause_s: float = 0.0
     fail_at: str = ""
     hang_at: str = ""
+    exit_at: str = ""
     block_at: str = ""
     echo_topic: str = ""
     settings: dict[str, float | int | bool] = msgspec.field(default_factory=dict)
@@ -124,6 +126,8 @@ class CountingWorker:
     def _maybe_break(self, values: list[str]) -> None:
         if self._spec.fail_at in values:
             raise ZeroDivisionError(f"told to fail at {self._spec.fail_at}")
+        if self._spec.exit_at in values:
+            sys.exit(0)
         if self._spec.block_at in values:
             time.sleep(3600)
 

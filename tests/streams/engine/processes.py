@@ -21,7 +21,7 @@ class WorkerProcess:
     def __init__(self, spec: WorkerSpec, log_path: Path) -> None:
         self._log_path = log_path
         with log_path.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
+            self._process = subprocess.Popen(
                 [
                     sys.executable,
                     "-m",
