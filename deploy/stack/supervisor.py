@@ -85,7 +85,9 @@ def supervise(request: Request) -> int:
 
 
 def _supervise(request: Request, state: _StateFile) -> int:
+    # SIGINT too: a shell that starts something in the background has it ignored.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         environment = read_environment(os.environ)
         stack = Stack(request.config, environment, roles=request.roles, announce=state.announce)

@@ -14,6 +14,7 @@ from deploy.stack.lifecycle import down, status, up
 from deploy.stack.redis_server import redis_answers
 from deploy.stack.stack import StackConfig
 from deploy.stack.state import read_state
+from deploy.stack.supervisor import Request, supervise
 from deploy.stack.topics import TopicLayout, num_partitions
 from tests.deploy.stack.test_stack import ROLE, wait_until
 
@@ -84,6 +85,28 @@ def test_killed_supervisor_leaves_nothing_running(
     os.kill(supervisor, signal.SIGKILL)
     wait_until(lambda: all_gone([supervisor, *others]))
     assert status(config.directory) is None
+
+
+def test_interrupt_stops_everything(
+    config: StackConfig, kafka: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_KAFKA", kafka.bootstrap)
+    up(config, roles=[ROLE])
+    pids = pids_of(config.directory)
+    os.kill(pids[0], signal.SIGINT)
+    wait_until(lambda: all_gone(pids))
+    assert read_state(config.directory) is None
+    log = (config.directory / "supervisor.log").read_text().splitlines()
+    assert log[-2:] == ["stopping worker-1", "stopping redis"]
+
+
+def test_second_supervisor_in_a_folder_is_refused(
+    config: StackConfig, kafka: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_KAFKA", kafka.bootstrap)
+    up(config)
+    with pytest.raises(StartFailed, match="found a stack running"):
+        supervise(Request(config=config, roles=()))
 
 
 def test_failed_start_tells_why_and_leaves_nothing(
