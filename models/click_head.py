@@ -68,7 +68,11 @@ class ClickHead:
         """
         self._bias = num_weights
         names = ("z", "n", "w") if config.engine == "river" else ("z", "n")
-        self.table = Table("click", [ColumnSpec(name=name, dtype="float64") for name in names])
+        self.table = Table(
+            "click",
+            [ColumnSpec(name=name, dtype="float64") for name in names],
+            meaning=num_weights,
+        )
         self.table.grow(num_weights + 1)
         self._engine: _Engine
         if config.engine == "river":

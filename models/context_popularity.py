@@ -11,6 +11,7 @@ pulls items with few actions towards 0. An item without a slot in the row counts
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ import numpy as np
 
 from models.columns import ColumnSpec
 from models.covisitation import PairCounts
-from models.decay import EMPTY, added, value
+from models.decay import EMPTY, added
 from models.tables import Table
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 ABSENT = -1
 """The row of a context feature that an event does not carry."""
+
+_MIN_SHARE = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +43,14 @@ class ContextPopularityConfig:
     action before to .796/.350; half-lives of 30 min and 2 h were alike, `strength` 1 to 20 too.
 
     Attributes:
-        names: Keys of an event's context; none by default, since every log has its own.
+        names: Keys of an event's context; what events do not carry costs nothing.
         num_buckets: Values told apart per name, by hash.
         num_slots: Items remembered per value.
         half_life_ms: Of the counts; popularity must keep one of the same half-life.
         strength: k above, in actions.
     """
 
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] = ("device", "region", "referrer")
     num_buckets: int = 128
     num_slots: int = 256
     half_life_ms: int = 1_800_000
@@ -61,7 +64,9 @@ class ContextPopularity:
         self._config = config
         self._pairs = PairCounts("context_items", (config.half_life_ms,), config.num_slots)
         self._totals = Table(
-            "context_totals", [ColumnSpec(name="log2_mass", dtype="float64", fill=EMPTY)]
+            "context_totals",
+            [ColumnSpec(name="log2_mass", dtype="float64", fill=EMPTY)],
+            meaning=(config.names, config.num_buckets, config.half_life_ms),
         )
         self._total = self._totals.columns["log2_mass"]
         num_names, self._all_of_name = len(config.names), len(config.names) * config.num_buckets
@@ -70,7 +75,6 @@ class ContextPopularity:
         self._totals.grow(self._all_of_name + num_names)
         self.tables = (self._pairs.table, self._totals)
         self._rows: dict[tuple[int, str], int] = {}
-        self._one = np.ones(1)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -110,33 +114,48 @@ class ContextPopularity:
     def _half_life_ms(self) -> int:
         return self._config.half_life_ms
 
-    def lift(
+    def lifts(
         self,
-        position: int,
-        row: int,
+        context_rows: tuple[int, ...],
         codes: NDArray[np.integer],
         popularity: NDArray[np.float64],
         now_ms: int,
     ) -> NDArray[np.float64]:
-        """Log-lift of each item under the value of the feature at `position` of the names.
+        """Log-lift of each item under each feature's value; 0 where the value says nothing.
 
         Args:
-            position: Of the feature in `names`.
-            row: The value's row; `ABSENT` gives 0 everywhere.
-            codes: The items.
-            popularity: Their counts over all values, of the same half-life.
+            context_rows: As `rows` gives them.
+            codes: The items, int[N], none negative.
+            popularity: Their counts over all values, float64[N], of the same half-life.
             now_ms: Event time.
+
+        Returns:
+            float64[C, N] for C names.
         """
-        if row < 0 or self._total.cells[row] == EMPTY:
-            return np.zeros(len(codes))
-        in_value = value(self._total.cells[row], now_ms, self._half_life_ms)
-        in_all = value(self._total.cells[self._all_of_name + position], now_ms, self._half_life_ms)
-        share = max(in_value / in_all, 1e-6) if in_all > 0 else 1.0
-        counts = self._pairs.counts([row], self._one, codes, now_ms)
+        lifts = np.zeros((len(self._config.names), len(codes)))
+        said = [
+            position
+            for position, row in enumerate(context_rows)
+            if row >= 0 and self._total.cells[row] != EMPTY
+        ]
+        if not said:
+            return lifts
+        rows = [context_rows[position] for position in said]
+        counts = self._pairs.counts(rows, now_ms)
+        amounts = np.zeros((len(said), *counts.shape))
+        for kind in range(len(said)):
+            amounts[kind, kind] = counts[kind]
+        in_value = self._pairs.spread(self._pairs.slots(rows), amounts, codes)
+        shares = np.array([[self._share(position, context_rows[position])] for position in said])
         strength = self._config.strength
-        lift: NDArray[np.float64]
-        lift = np.log((counts + strength * share) / (share * (popularity + strength)))
-        return lift
+        expected = shares * (popularity + strength)
+        lifts[said] = np.log((in_value + strength * shares) / expected)
+        return lifts
+
+    def _share(self, position: int, row: int) -> float:
+        """Of a value among its feature's actions; does not depend on now: both decay alike."""
+        total = self._total.cells[self._all_of_name + position]
+        return max(math.exp2(self._total.cells[row] - total), _MIN_SHARE)
 
     def drop(self, retired: NDArray[np.integer], num_codes: int) -> None:
         """Forgets retired items."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _NO_ITEM = -1
+_SECOND_LAST = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +80,7 @@ class PairCounts:
         )
         self._code = self.table.columns["code"]
         self._masses = [self.table.columns[mass] for mass in names]
-        # One more cell than items: empty slots (-1) add their nothing to the last one.
-        self._scratch = np.zeros(1)
+        self._places = np.zeros(0, dtype=np.int64)
 
     def add(self, rows: Sequence[int], weights: Sequence[float], code: int, time_ms: int) -> None:
         """Adds `weights[i]` > 0 to the count of `code` in `rows[i]`; rows are different."""
@@ -104,32 +104,48 @@ class PairCounts:
         codes: NDArray[np.int32] = np.unique(self._code.values[list(rows)])
         return codes[1:] if codes.size and codes[0] == _NO_ITEM else codes
 
-    def counts(
-        self,
-        rows: Sequence[int],
-        weights: NDArray[np.float64],
-        codes: NDArray[np.integer],
-        now_ms: int,
-        index: int = 0,
-    ) -> NDArray[np.float64]:
-        """Sum over rows of weight times count at `now_ms`, of each of `codes`; 0 for unknown."""
-        if not rows or not self.table.num_rows:
-            return np.zeros(len(codes))
-        at = list(rows)
-        counts = values(self._masses[index].values[at], now_ms, self.half_lives_ms[index])
-        counts *= weights[:, None]
-        slots = self._code.values[at]
-        scratch = self._scratch_of(max(int(slots.max()), int(codes.max(initial=0))))
-        for slots_of_row, counts_of_row in zip(slots, counts, strict=True):
-            scratch[slots_of_row] += counts_of_row
-        found: NDArray[np.float64] = scratch[codes]
-        scratch[slots] = 0.0
-        return found
+    def slots(self, rows: Sequence[int]) -> NDArray[np.int32]:
+        """The items of each row's slots, int32[R, K], -1 where a slot is empty."""
+        slots: NDArray[np.int32] = self._code.values[list(rows)]
+        return slots
 
-    def _scratch_of(self, largest_code: int) -> NDArray[np.float64]:
-        if self._scratch.size < largest_code + 2:
-            self._scratch = np.zeros(2 * largest_code + 2)
-        return self._scratch
+    def counts(self, rows: Sequence[int], now_ms: int, index: int = 0) -> NDArray[np.float64]:
+        """The counts at `now_ms` in each row's slots, float64[R, K], of the half-life `index`."""
+        masses = self._masses[index].values[list(rows)]
+        return values(masses, now_ms, self.half_lives_ms[index])
+
+    def spread(
+        self,
+        slots: NDArray[np.int32],
+        amounts: NDArray[np.float64],
+        codes: NDArray[np.integer],
+    ) -> NDArray[np.float64]:
+        """For each of `codes` the sum of the amounts in its slots.
+
+        Args:
+            slots: int32[R, K], as `slots` gives them.
+            amounts: float64[A, R, K], several kinds of amounts at once.
+            codes: int[N], none negative.
+
+        Returns:
+            float64[A, N], 0 for items that are in no slot.
+        """
+        num_kinds, num_codes = len(amounts), len(codes)
+        size = max(int(slots.max(initial=-1)), int(codes.max(initial=-1))) + 2
+        if self._places.size < size:
+            self._places = np.zeros(2 * size, dtype=np.int64)
+        # Place 0 is that of all other items, and of empty slots: -1 is the last cell.
+        places = self._places
+        places[codes] = np.arange(1, num_codes + 1)
+        of_kinds = np.arange(num_kinds)[:, None] * (num_codes + 1)
+        cells = places[slots.ravel()] + of_kinds
+        sums = np.bincount(
+            cells.ravel(), weights=amounts.ravel(), minlength=num_kinds * (num_codes + 1)
+        )
+        # An item that is named twice has one place, the latter.
+        found: NDArray[np.float64] = sums[places[codes] + of_kinds]
+        places[codes] = 0
+        return found
 
     def drop_codes(self, retired: NDArray[np.integer], num_codes: int) -> None:
         """Empties the slots of retired items, in all rows."""
@@ -150,7 +166,6 @@ class Covisitation:
         self.table = self._pairs.table
         self.num_previous = len(config.query_weights)
         self._query_weights = np.array(config.query_weights)
-        self._one = np.ones(1)
 
     def learn(self, previous: Sequence[int], code: int, weight: float, time_ms: int) -> None:
         """Counts that `code` followed `previous` (codes, the latest first; unknown ones < 0)."""
@@ -166,20 +181,27 @@ class Covisitation:
         return self._pairs.codes([row for row in previous[: self.num_previous] if row >= 0])
 
     def counts(
-        self, previous: Sequence[int], codes: NDArray[np.integer], now_ms: int, index: int = 0
+        self, previous: Sequence[int], codes: NDArray[np.integer], now_ms: int
     ) -> NDArray[np.float64]:
-        """Weighted count at `now_ms` of each item having followed `previous`, the latest first."""
-        lags = [lag for lag, row in enumerate(previous[: self.num_previous]) if row >= 0]
-        rows = [previous[lag] for lag in lags]
-        return self._pairs.counts(rows, self._query_weights[lags], codes, now_ms, index)
+        """How often each of `codes` followed `previous` (the latest first), at `now_ms`.
 
-    def counts_after(
-        self, item: int, codes: NDArray[np.integer], now_ms: int, index: int = 0
-    ) -> NDArray[np.float64]:
-        """Count at `now_ms` of each of `codes` having followed the one `item`; 0 if unknown."""
-        if item < 0:
-            return np.zeros(len(codes))
-        return self._pairs.counts([item], self._one, codes, now_ms, index)
+        Returns:
+            float64[1 + H, N]: a row for each of the H half-lives, all of `previous` weighted, and
+            a last one of the second-last item alone, by the first half-life.
+        """
+        num_half_lives = len(self._config.half_lives_ms)
+        lags = [lag for lag, row in enumerate(previous[: self.num_previous]) if row >= 0]
+        if not lags:
+            return np.zeros((1 + num_half_lives, len(codes)))
+        rows = [previous[lag] for lag in lags]
+        amounts = np.zeros((1 + num_half_lives, len(rows), self._config.num_slots))
+        for index in range(num_half_lives):
+            amounts[index] = self._pairs.counts(rows, now_ms, index)
+        if _SECOND_LAST in lags:
+            lag = lags.index(_SECOND_LAST)
+            amounts[-1, lag] = amounts[0, lag]
+        amounts[:-1] *= self._query_weights[lags][:, None]
+        return self._pairs.spread(self._pairs.slots(rows), amounts, codes)
 
     def causes(
         self, previous: Sequence[int], codes: NDArray[np.integer], now_ms: int
@@ -188,9 +210,11 @@ class Covisitation:
         best = np.full(len(codes), _NO_ITEM, dtype=np.int32)
         best_counts = np.zeros(len(codes))
         for row, weight in zip(previous, self._config.query_weights, strict=False):
-            counts = weight * self.counts_after(row, codes, now_ms)
-            best[counts > best_counts] = row
-            np.maximum(best_counts, counts, out=best_counts)
+            if row >= 0:
+                amounts = weight * self._pairs.counts([row], now_ms)
+                counts = self._pairs.spread(self._pairs.slots([row]), amounts[None], codes)[0]
+                best[counts > best_counts] = row
+                np.maximum(best_counts, counts, out=best_counts)
         return best
 
     def drop(self, retired: NDArray[np.integer]) -> None:

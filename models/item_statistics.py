@@ -33,8 +33,8 @@ class ItemStatistics:
         columns = [
             ColumnSpec(name=name, dtype="float64", fill=EMPTY) for name in ("impressions", "clicks")
         ]
-        self.table = Table("item_statistics", columns)
-        self._totals = Table("item_statistics_totals", columns)
+        self.table = Table("item_statistics", columns, meaning=config.half_life_ms)
+        self._totals = Table("item_statistics_totals", columns, meaning=config.half_life_ms)
         self._totals.grow(1)
         self.tables = (self.table, self._totals)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from models.retrieval import Candidates
 
+_RECIPROCALS = np.array([0.0, *[1 / rank for rank in range(1, 1001)]], dtype=np.float32)
+
 
 def next_feature_names(source_names: Sequence[str]) -> list[str]:
     """Names of the columns of `next_features`.
@@ -45,12 +47,16 @@ def next_features(candidates: Candidates, *, is_cold: bool) -> NDArray[np.float3
     if not num_items:
         return features
     missing = np.isnan(scores)
-    known = np.where(missing, np.float32(0), scores)
-    num_known = np.maximum(num_items - missing.sum(axis=0), 1)
-    centred = known - known.sum(axis=0, dtype=np.float64) / num_known
-    features[:, :num_sources] = np.where(missing, 0.0, centred)
-    features[:, num_sources : 2 * num_sources] = missing
-    ranks = candidates.ranks
-    np.divide(1.0, ranks, out=features[:, 2 * num_sources : -1], where=ranks > 0, casting="unsafe")
+    if missing.any():
+        known = np.where(missing, np.float32(0), scores)
+        num_known = np.maximum(num_items - missing.sum(axis=0), 1)
+        means = known.sum(axis=0, dtype=np.float64) / num_known
+        features[:, :num_sources] = np.where(missing, 0.0, known - means)
+        features[:, num_sources : 2 * num_sources] = missing
+    else:
+        means = scores.sum(axis=0, dtype=np.float64) / num_items
+        features[:, :num_sources] = scores - means
+    ranks = np.minimum(candidates.ranks, _RECIPROCALS.size - 1)
+    features[:, 2 * num_sources : -1] = _RECIPROCALS[ranks]
     features[:, -1] = is_cold
     return features

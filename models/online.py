@@ -128,21 +128,19 @@ class OnlineModels:
         config = self.config
         contexts, popularity, covisitation = self.contexts, self.popularity, self.covisitation
         share = config.covisitation_share
+        num_half_lives = len(config.covisitation.half_lives_ms)
+        rows = {"covisitation": 0, "covisitation_second_last": num_half_lives}
+        if num_half_lives > 1:
+            rows["covisitation_short"] = 1
         sources: list[Source] = [
             TrendingSource(popularity),
-            CovisitationSource(covisitation, popularity, share=share),
             FreshSource(self.fresh),
             VelocitySource(popularity, _LONG_INDEX),
-            CovisitationSource(
-                covisitation, popularity, share=share, lag=1, name="covisitation_second_last"
-            ),
+            *[
+                CovisitationSource(name, covisitation, popularity, share=share, row=row)
+                for name, row in rows.items()
+            ],
         ]
-        if len(config.covisitation.half_lives_ms) > 1:
-            sources.append(
-                CovisitationSource(
-                    covisitation, popularity, share=share, index=1, name="covisitation_short"
-                )
-            )
         if contexts.names:
             index = config.popularity.half_lives_ms.index(config.contexts.half_life_ms)
             sources += [

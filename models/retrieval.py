@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,22 @@ class Query:
     context_rows: tuple[int, ...] = ()
     user_vector: NDArray[np.float32] | None = None
     counter_weights: NDArray[np.float32] | None = None
+    _kept: dict[tuple[Hashable, int], tuple[object, Any]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+
+    def once(self, what: Hashable, codes: NDArray[np.integer], compute: Callable[[], T]) -> T:
+        """What `compute` gives, computed once for the same question about the same array.
+
+        Sources share parts of their scores. A query is of one moment: between two uses of it
+        neither the models nor the array may change.
+        """
+        kept = self._kept.get((what, id(codes)))
+        if kept is None:
+            # The array is kept too, so that no other one can get its identity.
+            kept = self._kept[what, id(codes)] = (codes, compute())
+        result: T = kept[1]
+        return result
 
 
 class Source(Protocol):
@@ -135,24 +153,33 @@ _NOTHING = np.empty(0, dtype=np.int32)
 
 def _interleaved(proposals: Sequence[NDArray[np.integer]]) -> NDArray[np.int32]:
     """Every code once, by its best rank, then by source."""
-    longest = max((len(codes) for codes in proposals), default=0)
-    table = np.full((longest, len(proposals)), -1, dtype=np.int32)
-    for column, codes in enumerate(proposals):
+    given = [codes for codes in proposals if len(codes)]
+    if not given:
+        return _NOTHING
+    table = np.full((max(map(len, given)), len(given)), -1, dtype=np.int32)
+    for column, codes in enumerate(given):
         table[: len(codes), column] = codes
     flat = table.ravel()
     flat = flat[flat >= 0]
-    _, first = np.unique(flat, return_index=True)
-    first.sort()
-    return flat[first]
+    # Written backwards, the first of equal codes stays; cells that no code names are never read.
+    places = np.arange(flat.size, dtype=np.int32)
+    first = np.empty(int(flat.max()) + 1, dtype=np.int32)
+    first[flat[::-1]] = places[::-1]
+    merged: NDArray[np.int32] = flat[first[flat] == places]
+    return merged
 
 
 def _ranks(proposals: Sequence[NDArray[np.integer]], codes: NDArray[np.int32]) -> NDArray[np.int32]:
     ranks = np.zeros((len(codes), len(proposals)), dtype=np.int32)
-    size = max((int(column.max(initial=-1)) for column in proposals), default=-1) + 1
-    rank_of = np.zeros(size + 1, dtype=np.int32)
+    if not len(codes):
+        return ranks
+    largest = int(codes.max())
+    rank_of = np.zeros(largest + 2, dtype=np.int32)
     for column, proposed in enumerate(proposals):
         if len(proposed):
-            rank_of[proposed] = np.arange(1, len(proposed) + 1)
-            ranks[:, column] = rank_of[np.minimum(codes, size)]
-            rank_of[proposed] = 0
+            # Codes that were excluded may be larger than any that is left: they share a last cell.
+            cells = np.minimum(proposed, largest + 1)
+            rank_of[cells] = np.arange(1, len(proposed) + 1)
+            ranks[:, column] = rank_of[codes]
+            rank_of[cells] = 0
     return ranks

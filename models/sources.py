@@ -24,6 +24,14 @@ _FLOOR = 1e-3
 _NOTHING = np.empty(0, dtype=np.int64)
 
 
+def _counts(
+    popularity: Popularity, query: Query, codes: NDArray[np.integer], index: int = 0
+) -> NDArray[np.float64]:
+    return query.once(
+        ("popularity", index), codes, lambda: popularity.counts(codes, query.now_ms, index)
+    )
+
+
 class TrendingSource:
     """What is acted on most now: log(count + 0.001)."""
 
@@ -39,7 +47,7 @@ class TrendingSource:
 
     def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
         """Finite for every item."""
-        counts = self._popularity.counts(codes, query.now_ms)
+        counts = _counts(self._popularity, query, codes)
         return np.log(counts + _FLOOR).astype(np.float32)
 
 
@@ -62,8 +70,8 @@ class VelocitySource:
 
     def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
         """0 for a steady rate and for items nobody acts on."""
-        recent = self._popularity.counts(codes, query.now_ms) * self._scale
-        longer = self._popularity.counts(codes, query.now_ms, self._long_index)
+        recent = _counts(self._popularity, query, codes) * self._scale
+        longer = _counts(self._popularity, query, codes, self._long_index)
         return np.log((recent + 1.0) / (longer + 1.0)).astype(np.float32)
 
 
@@ -75,30 +83,27 @@ class CovisitationSource:
 
     def __init__(
         self,
+        name: str,
         covisitation: Covisitation,
         popularity: Popularity,
         *,
         share: float,
-        index: int = 0,
-        lag: int | None = None,
-        name: str = "covisitation",
+        row: int = 0,
     ) -> None:
         """Names the counts that are read.
 
         Args:
+            name: Of the source.
             covisitation: The pair counts.
             popularity: What smooths them.
             share: Weight of popularity.
-            index: Of the half-life.
-            lag: Only the item that many positive actions before the last; None for all, weighted.
-            name: Of the source.
+            row: Of `Covisitation.counts`.
         """
         self.name = name
         self._covisitation = covisitation
         self._popularity = popularity
         self._share = share
-        self._index = index
-        self._lag = lag
+        self._row = row
 
     def recall(self, query: Query, num: int) -> NDArray[np.integer]:
         """The best of what followed; nothing for users without history."""
@@ -113,12 +118,12 @@ class CovisitationSource:
         return self._log_scores(query, codes).astype(np.float32)
 
     def _log_scores(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float64]:
-        counts = self._share * self._popularity.counts(codes, query.now_ms)
-        if self._lag is None:
-            counts += self._covisitation.counts(query.previous, codes, query.now_ms, self._index)
-        elif self._lag < len(query.previous):
-            item = query.previous[self._lag]
-            counts += self._covisitation.counts_after(item, codes, query.now_ms, self._index)
+        pairs = query.once(
+            "covisitation",
+            codes,
+            lambda: self._covisitation.counts(query.previous, codes, query.now_ms),
+        )
+        counts = pairs[self._row] + self._share * _counts(self._popularity, query, codes)
         log_scores: NDArray[np.float64] = np.log(counts + 0.1 * _FLOOR)
         return log_scores
 
@@ -176,8 +181,10 @@ class ContextSource:
         rows = query.context_rows
         if self._position >= len(rows) or rows[self._position] < 0:
             return np.full(len(codes), math.nan, dtype=np.float32)
-        popularity = self._popularity.counts(codes, query.now_ms, self._index)
-        lift = self._contexts.lift(
-            self._position, rows[self._position], codes, popularity, query.now_ms
-        )
-        return lift.astype(np.float32)
+        lifts = query.once("contexts", codes, lambda: self._lifts(query, codes))
+        lift: NDArray[np.float32] = lifts[self._position].astype(np.float32)
+        return lift
+
+    def _lifts(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float64]:
+        popularity = _counts(self._popularity, query, codes, self._index)
+        return self._contexts.lifts(query.context_rows, codes, popularity, query.now_ms)

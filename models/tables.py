@@ -36,10 +36,27 @@ _SNAPSHOT, _DELTA = b"S", b"D"
 class Table:
     """Named columns that share their rows."""
 
-    __slots__ = ("columns", "name", "num_rows", "texts")
+    __slots__ = ("_meaning", "columns", "name", "num_rows", "texts")
 
-    def __init__(self, name: str, columns: Iterable[ColumnSpec], texts: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        columns: Iterable[ColumnSpec],
+        texts: Iterable[str] = (),
+        *,
+        meaning: object = "",
+    ) -> None:
+        """Starts without rows.
+
+        Args:
+            name: Of the table, unique in its set.
+            columns: Of numbers.
+            texts: Names of columns of strings.
+            meaning: Whatever the rows' meaning depends on beside the columns, with a `repr` that is
+                equal for equal meanings: payloads of another meaning are refused.
+        """
         self.name = name
+        self._meaning = repr(meaning)
         self.columns = {spec.name: Column(spec) for spec in columns}
         self.texts = {text: TextColumn(text) for text in texts}
         self.num_rows = 0
@@ -66,7 +83,7 @@ class Table:
             [c.spec.name, c.spec.dtype, c.spec.width, float(c.spec.fill)]
             for c in self.columns.values()
         ]
-        return [self.name, numbers, list(self.texts)]
+        return [self.name, numbers, list(self.texts), self._meaning]
 
 
 class DeltaOutcome(Enum):
