@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from featurestore.state import Outcome
 from streams.chunks import Chunk
 from streams.dead_letters import is_redriven
 from streams.decoding import RefusedRecord
 from streams.engine import TP, PartitionProgress, Slice
+from streams.listing import Listing
 from streams.metrics import WorkerMetrics
+from streams.ownership import OwnedPartition
+from streams.pipeline import Effects
 
 _EVENTS: Final = "events"
 
@@ -35,17 +37,11 @@ class WorkerAccounts:
         """Retention removed events before they were read."""
         self.metrics.ingest.lost_to_retention.of(_EVENTS, str(tp.partition)).inc(num_lost)
 
-    def committed(
-        self,
-        chunk: Chunk,
-        outcomes: Mapping[tuple[str, str], int],
-        *,
-        now_s: float,
-    ) -> None:
+    def committed(self, chunk: Chunk, effects: Effects, *, now_s: float) -> None:
         """A chunk's atomic step was acknowledged at `now_s`: only now does it count."""
         self._refused(chunk.refused)
         ingest = self.metrics.ingest
-        for (kind, outcome), number in outcomes.items():
+        for (kind, outcome), number in effects.outcomes.items():
             ingest.events.of(_EVENTS, kind, outcome).inc(number)
         freshness = self.metrics.freshness.freshness.of("user")
         for record, event in chunk.events:
@@ -55,6 +51,19 @@ class WorkerAccounts:
             if lag_ms < 0:
                 ingest.clock_skew.inc()
         self.metrics.consumer.last_progress.set(now_s)
+
+        self.listed(effects.listing)
+
+    def listed(self, listing: Listing) -> None:
+        """Lists were written."""
+        recommendations = self.metrics.recommendations
+        for made in listing.lists:
+            outcome = "ok" if made.items else "empty"
+            recommendations.recommendations.of(outcome).inc()
+        for source, number in listing.candidates.items():
+            recommendations.candidates.of(source).inc(number)
+        for source, number in listing.recommended.items():
+            recommendations.items.of(source).inc(number)
 
     def _refused(self, refused: Iterable[RefusedRecord]) -> None:
         reasons = Counter(str(one.refusal.reason) for one in refused)
@@ -67,10 +76,14 @@ class WorkerAccounts:
         self.metrics.consumer.checkpoint_rejections.inc()
         self.metrics.processing.agent_errors.of("worker", "fenced").inc()
 
-    def store_failed(self, agent: str = "worker") -> None:
+    def store_failed(self) -> None:
         """The store did not answer; it will be asked again."""
         self.metrics.redis.errors.inc()
-        self.metrics.processing.agent_errors.of(agent, "redis").inc()
+        self.metrics.processing.agent_errors.of("worker", "redis").inc()
+
+    def broker_failed(self) -> None:
+        """The broker did not answer; it will be asked again."""
+        self.metrics.processing.agent_errors.of("worker", "kafka").inc()
 
     def assigned(self, partitions: Iterable[int]) -> None:
         """Partitions were assigned; these are ours now."""
@@ -79,12 +92,13 @@ class WorkerAccounts:
         self.metrics.consumer.rebalances.inc()
         self.metrics.consumer.lag.clear()
 
-    def progress(self, progress: Mapping[TP, PartitionProgress]) -> None:
-        """How far the partitions are."""
+    def progress(
+        self, progress: Mapping[TP, PartitionProgress], owned: Iterable[OwnedPartition]
+    ) -> None:
+        """How far the partitions are, and what is held of them."""
         for tp, at in progress.items():
             self.metrics.consumer.lag.of(_EVENTS, str(tp.partition)).set(at.lag)
-
-
-def num_counted(outcomes: Mapping[tuple[str, str], int]) -> int:
-    """Return how many events changed something: all but repeated deliveries."""
-    return sum(number for (_, outcome), number in outcomes.items() if outcome != Outcome.DUPLICATE)
+        partitions = list(owned)
+        processing = self.metrics.processing
+        processing.cached_users.set(sum(len(one.states) for one in partitions))
+        processing.owed_lists.set(sum(len(one.owed) for one in partitions))

@@ -42,7 +42,8 @@ LABEL_VALUES: Final[Mapping[str, frozenset[str]]] = {
     ),
     "reason": frozenset({*map(str, RefusalReason), "lost_quality", "operator"}),
     "stage": frozenset(
-        {"decode", "load", "fold", "encode", "recall", "rank", "list", "log", "write"}
+        {"decode", "load", "fold", "encode", "features", "recall", "rank", "list", "rows"}
+        | {"log", "write"}
     ),
     "path": frozenset({"user", "online", "deep"}),
     "agent": frozenset({"worker", "learner", "trainer", "replica", "items", "models"}),

@@ -115,6 +115,9 @@ class ProcessingMetrics:
         self.agent_errors = make.counters(
             "agent_errors_total", "Faults that were retried or ended the process", "agent", "error"
         )
+        self.owed_lists = make.gauge(
+            "owed_lists", "Users who wait for a list since the worker caught up"
+        )
         self.cached_users = make.gauge("cached_users", "User states kept decoded in memory")
 
 

@@ -7,16 +7,23 @@ the checkpoint is what was last written here: whoever finds it changed drops the
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from featurestore.events import Context, UserId
 from featurestore.state import UserState
 from featurestore.store import Checkpoint
+from streams.chunks import Chunk
 from streams.engine import LOG_START
 from streams.errors import StartRefused
+from streams.pipeline import Effects
 
-NOTHING_LOST = -1
+NOTHING_LOST: Final = -1
+MAX_OWED: Final = 250_000
+"""Most users of a partition who wait for a list; beyond it the longest waiting keep their old one
+until their next event."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,6 +55,31 @@ class OwnedPartition:
             kept[user_id] = state
         for user_id in list(kept)[: len(kept) - max_users] if len(kept) > max_users else ():
             del kept[user_id]
+
+    def not_yet_written(self, chunk: Chunk) -> Chunk | None:
+        """Return what of a chunk lies behind the checkpoint; None where nothing does."""
+        return chunk if self.checkpoint is None else chunk.after(self.checkpoint.next_offset)
+
+    def written(self, new: Checkpoint, effects: Effects, *, max_users: int) -> None:
+        """A chunk's effects stand in the store, at this checkpoint."""
+        self.checkpoint = new
+        self.remember(effects.states, max_users)
+        for user_id in effects.lists:
+            self.owed.pop(user_id, None)
+        for user_id, context in effects.owed.items():
+            self.owed.pop(user_id, None)
+            self.owed[user_id] = context
+        for user_id in list(self.owed)[: max(0, len(self.owed) - MAX_OWED)]:
+            del self.owed[user_id]
+
+    def first_owed(self, num: int) -> dict[UserId, Context | None]:
+        """Return those who have waited longest for a list, at most `num`."""
+        return dict(itertools.islice(self.owed.items(), num))
+
+    def paid(self, user_ids: Iterable[UserId]) -> None:
+        """These users have their lists."""
+        for user_id in user_ids:
+            del self.owed[user_id]
 
     def forget(self, current: Checkpoint | None) -> None:
         """Another owner was here: what is in memory is out of date."""
@@ -81,4 +113,11 @@ def start_offset(
             "settings have changed. Restore the former configuration, or empty the Redis database "
             "(FLUSHDB) to have all states folded anew from the log"
         )
+    return checkpoint.next_offset
+
+
+def lost_from(checkpoint: Checkpoint | None, chunk: Chunk) -> int:
+    """Return where retention has cut the log between checkpoint and chunk, or `NOTHING_LOST`."""
+    if checkpoint is None or checkpoint.next_offset >= chunk.from_offset:
+        return NOTHING_LOST
     return checkpoint.next_offset

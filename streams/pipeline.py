@@ -8,17 +8,23 @@ a file. The same events, states and models give the same effects.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from featurestore.actions import ActionTable
-from featurestore.events import Action, UserId, Visit
+from featurestore.events import Action, Context, Impression, UserId, Visit
+from featurestore.features import SlateFeatures
 from featurestore.lists import RecommendationList
 from featurestore.state import FoldRules, UserState
+from models.retrieval import Query
 from streams.chunks import Chunk
 from streams.examples import EXAMPLES_VERSION, ExamplesRecord, Row
-from streams.folding import fold_chunk
-from streams.rows import ItemIndex, action_row, visit_row
+from streams.featuring import Featurer
+from streams.folding import FoldedChunk, Step, fold_chunk
+from streams.listing import ListBuilder, Listing, ListRequest, LoggedSlate
+from streams.live import LiveModels
+from streams.queries import Asked, queries_of
+from streams.rows import ItemIndex, action_row, impression_row, slate_row, visit_row
 from streams.stopwatch import Laps
 
 
@@ -29,22 +35,51 @@ class Effects:
     Attributes:
         states: The new states of its users.
         lists: The lists of the users who triggered one.
+        owed: Users who triggered a list that was not built, with their context.
         record: What the learner and the trainer get.
         outcomes: Number of events by kind and outcome.
+        listing: How the lists came about, for the metrics.
     """
 
     states: dict[UserId, UserState]
     lists: dict[UserId, RecommendationList]
+    owed: dict[UserId, Context | None]
     record: ExamplesRecord
     outcomes: Counter[tuple[str, str]]
+    listing: Listing = field(default_factory=Listing)
 
 
 class Pipeline:
     """The rules by which events have effects; holds no state of any user."""
 
-    def __init__(self, *, table: ActionTable, rules: FoldRules, config_digest: str) -> None:
+    def __init__(
+        self,
+        *,
+        table: ActionTable,
+        rules: FoldRules,
+        featurer: Featurer,
+        builder: ListBuilder,
+        contexts: Sequence[str],
+        layout_digest: str,
+        config_digest: str,
+    ) -> None:
+        """Compose the rules.
+
+        Args:
+            table: The kinds of action.
+            rules: Of the fold.
+            featurer: Of impressions.
+            builder: Of lists.
+            contexts: Names of the context values that the counters of actions learn from.
+            layout_digest: Of all features, written into every record.
+            config_digest: Of the configuration, likewise.
+        """
         self._table = table
         self._rules = rules
+        self._featurer = featurer
+        self._builder = builder
+        self._contexts = tuple(contexts)
+        self._layout_digest = layout_digest
         self._config_digest = config_digest
 
     @property
@@ -56,9 +91,11 @@ class Pipeline:
         self,
         chunk: Chunk,
         states: Mapping[UserId, UserState],
+        live: LiveModels,
         *,
         topic_id: str,
         lost_from: int,
+        wants_lists: bool,
         computed_at_ms: int,
         laps: Laps,
     ) -> Effects:
@@ -67,21 +104,33 @@ class Pipeline:
         Args:
             chunk: Decoded events of one partition.
             states: The states of its users just before it; a user who is missing is new.
+            live: The models.
             topic_id: Of `events`.
             lost_from: Where retention had cut the log before the chunk, or -1.
+            wants_lists: False while catching up: then only the lists whose candidates are logged
+                are computed, and every user who triggered one is owed it.
             computed_at_ms: The wall clock, written into lists.
             laps: Takes the time of each stage.
         """
         folded = fold_chunk(chunk.events, states, self._rules)
         laps.lap("fold")
-        items = ItemIndex()
-        rows: list[Row] = []
-        for step in folded.steps:
-            event = step.event
-            if isinstance(event, Action):
-                rows.append(action_row(step, event, self._table, items))
-            elif isinstance(event, Visit):
-                rows.append(visit_row(step))
+        shown = [step for step in folded.steps if isinstance(step.event, Impression)]
+        requests = [_request(chunk.partition, step) for step in folded.triggers]
+        wanted = [one for one in requests if wants_lists or self._builder.is_sampled(one)]
+        asked = [*map(_asked_when_shown, shown), *map(ListRequest.asked, wanted)]
+        queries = self._queries(asked, live)
+        laps.lap("encode")
+        features = {
+            step.record.offset: self._featurer.of_impression(one, step.event, query, live)
+            for step, one, query in zip(shown, asked, queries, strict=False)
+            if isinstance(step.event, Impression)
+        }
+        laps.lap("features")
+        listing = self._builder.build(
+            wanted, queries[len(shown) :], live, computed_at_ms=computed_at_ms, laps=laps
+        )
+        items, rows = self._rows(folded, features, listing.slates)
+        laps.lap("rows")
         record = ExamplesRecord(
             version=EXAMPLES_VERSION,
             topic_id=topic_id,
@@ -89,11 +138,84 @@ class Pipeline:
             from_offset=chunk.from_offset,
             to_offset=chunk.to_offset,
             lost_from=lost_from,
-            replica_offset=0,
-            layout="",
-            bundle="",
+            replica_offset=live.online.offset,
+            layout=self._layout_digest,
+            bundle=live.bundle or "",
             config=self._config_digest,
-            items=items.items(),
+            items=items,
             rows=rows,
         )
-        return Effects(states=folded.states, lists={}, record=record, outcomes=folded.outcomes)
+        return Effects(
+            states=folded.states,
+            lists={made.user_id: made for made in listing.lists} if wants_lists else {},
+            owed={} if wants_lists else {one.user_id: one.context for one in requests},
+            record=record,
+            outcomes=folded.outcomes,
+            listing=listing,
+        )
+
+    def lists_at(
+        self,
+        offset: int,
+        partition: int,
+        users: Mapping[UserId, tuple[UserState, Context | None]],
+        live: LiveModels,
+        *,
+        computed_at_ms: int,
+        laps: Laps,
+    ) -> Listing:
+        """Return lists for users whose events were folded without.
+
+        Args:
+            offset: Up to which all events of the partition are in the states.
+            partition: Of `events`.
+            users: Their states, and the contexts of their last triggers.
+            live: The models.
+            computed_at_ms: The wall clock, written into lists.
+            laps: Takes the time of each stage.
+        """
+        requests = [
+            ListRequest(user_id, state, partition, offset, context)
+            for user_id, (state, context) in users.items()
+        ]
+        queries = self._queries([one.asked() for one in requests], live)
+        laps.lap("encode")
+        return self._builder.build(
+            requests, queries, live, computed_at_ms=computed_at_ms, laps=laps
+        )
+
+    def _queries(self, asked: Sequence[Asked], live: LiveModels) -> list[Query]:
+        num_previous = live.online.covisitation.num_previous
+        return queries_of(asked, live, table=self._table, num_previous=num_previous)
+
+    def _rows(
+        self,
+        folded: FoldedChunk,
+        features: Mapping[int, SlateFeatures],
+        slates: Mapping[int, LoggedSlate],
+    ) -> tuple[list[str], list[Row]]:
+        """The rows of a chunk in the order of their offsets; a slate follows its trigger."""
+        items = ItemIndex()
+        rows: list[Row] = []
+        for step in folded.steps:
+            offset, event = step.record.offset, step.event
+            match event:
+                case Impression():
+                    rows.append(impression_row(step, event, features[offset], items))
+                case Action():
+                    rows.append(action_row(step, event, self._table, self._contexts, items))
+                case Visit():
+                    rows.append(visit_row(step))
+            if (slate := slates.get(offset)) is not None:
+                rows.append(slate_row(step, slate, items))
+        return items.items(), rows
+
+
+def _request(partition: int, step: Step) -> ListRequest:
+    event = step.event
+    return ListRequest(event.user_id, step.after, partition, step.record.offset, event.context)
+
+
+def _asked_when_shown(step: Step) -> Asked:
+    """An impression is featured on the state before it, at its own time."""
+    return Asked(step.event.user_id, step.before, step.after.clock_ms, step.event.context)

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
 from featurestore.actions import ActionTable, Effect
-from featurestore.events import Action, Impression
+from featurestore.events import Action, Context, Impression
+from featurestore.features import SlateFeatures
 from streams.examples import NO_ITEM, ActionRow, ImpressionRow, SlateRow, VisitRow
 from streams.folding import Step
+from streams.listing import LoggedSlate
 
 NUM_PREVIOUS: Final = 3
 """How many preceding positive items an action names: co-visitation counts so many steps back."""
@@ -37,8 +36,22 @@ class ItemIndex:
         return list(self._index)
 
 
-def action_row(step: Step, event: Action, table: ActionTable, items: ItemIndex) -> ActionRow:
-    """Return an action's row; one that is not positive weighs nothing."""
+def action_row(
+    step: Step,
+    event: Action,
+    table: ActionTable,
+    contexts: Sequence[str],
+    items: ItemIndex,
+) -> ActionRow:
+    """Return an action's row; one that is not positive weighs nothing.
+
+    Args:
+        step: The action, with the states around it.
+        event: The action.
+        table: What it means.
+        contexts: Names of the context values that are kept.
+        items: Of the record.
+    """
     spec = table.spec(event.action)
     is_positive = spec.effect is Effect.POSITIVE and event.item_id is not None
     previous = step.before.previous_positive_keys(NUM_PREVIOUS, table) if is_positive else None
@@ -53,6 +66,7 @@ def action_row(step: Step, event: Action, table: ActionTable, items: ItemIndex) 
         request_id=event.request_id or "",
         list_id=event.list_id or "",
         previous=b"" if previous is None else previous.astype("<u8").tobytes(),
+        context=_kept(event.context, contexts) if is_positive else {},
     )
 
 
@@ -80,19 +94,19 @@ def impression_row(
     )
 
 
-def slate_row(
-    step: Step,
-    list_id: str,
-    item_ids: Sequence[str],
-    features_NF: npt.NDArray[np.float32],
-    items: ItemIndex,
-) -> SlateRow:
+def slate_row(step: Step, slate: LoggedSlate, items: ItemIndex) -> SlateRow:
     """Return the row of a list's candidates, all of them, with the next head's inputs."""
     return SlateRow(
         offset=step.record.offset,
         ts_ms=step.after.clock_ms,
         user_id=step.event.user_id,
-        list_id=list_id,
-        items=[items.of(item_id) for item_id in item_ids],
-        features=features_NF.astype("<f4").tobytes(),
+        list_id=slate.list_id,
+        items=[items.of(item_id) for item_id in slate.item_ids],
+        features=slate.features_NF.astype("<f4").tobytes(),
     )
+
+
+def _kept(context: Context | None, names: Sequence[str]) -> dict[str, str]:
+    if not context or not names:
+        return {}
+    return {name: str(context[name]) for name in names if name in context}

@@ -10,30 +10,21 @@ that a pure module could.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import ChainMap
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, TypeVar
+from collections.abc import Mapping
+from typing import Final
 
 import faust
 
-from featurestore.codec import decode_state, encode_state
+from featurestore.catalogue import Catalogue
 from featurestore.events import UserId
-from featurestore.lists import encode_list
 from featurestore.redis_store import RedisStore
 from featurestore.state import UserState
-from featurestore.store import (
-    Ahead,
-    Checkpoint,
-    CommitResult,
-    Committed,
-    Missing,
-    Store,
-    StoreUnavailable,
-)
+from featurestore.store import Checkpoint, Store
 from streams.accounting import WorkerAccounts
 from streams.chunks import Chunk, chunks_of
+from streams.composition import build_pipeline
 from streams.config import Config
 from streams.dead_letters import dead_letter_of
 from streams.decoding import decode
@@ -46,23 +37,24 @@ from streams.engine import (
     Slice,
     SliceApp,
     build_app,
+    fail_stop,
     run_app,
 )
-from streams.errors import RestartNeeded, StartRefused
+from streams.errors import StartRefused
 from streams.examples import encode_record
+from streams.feeds import Feeds
+from streams.live import LiveModels
 from streams.metrics import WorkerMetrics, serve_metrics
-from streams.ownership import NOTHING_LOST, OwnedPartition, start_offset
-from streams.pipeline import Effects, Pipeline
+from streams.ownership import OwnedPartition, lost_from, start_offset
+from streams.pipeline import Effects
 from streams.retrying import until_answered
 from streams.stopwatch import Stopwatch
 from streams.topic_identity import TopicIdentity, TopicUnknown, identify_topic
-
-T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
+from streams.worker_store import WorkerStore
 
 MAX_RECORD_BYTES: Final = 15 * 1024 * 1024
 """Largest record of examples or dead letters; their topics allow a little more."""
+_LOOK_S: Final = 0.5
 
 
 def run_worker(config: Config) -> int:
@@ -82,25 +74,29 @@ def build_worker(config: Config, metrics: WorkerMetrics) -> SliceApp:
         topic=config.kafka.topics.events,
         deadline_s=config.redis.timeout_s,
     )
-    pipeline = Pipeline(
-        table=config.action_table(), rules=config.fold_rules(), config_digest=config.digest()
-    )
-    return Worker(config, store=store, pipeline=pipeline, accounts=WorkerAccounts(metrics)).app
+    return Worker(config, store=store, metrics=metrics).app
 
 
 class Worker:
     """The agent of `events` and what it owns."""
 
-    def __init__(
-        self, config: Config, *, store: Store, pipeline: Pipeline, accounts: WorkerAccounts
-    ) -> None:
+    def __init__(self, config: Config, *, store: Store, metrics: WorkerMetrics) -> None:
         self._config = config
-        self._store = store
-        self._pipeline = pipeline
-        self._accounts = accounts
-        self._watch = Stopwatch(accounts.metrics.processing.stage_duration)
+        self._accounts = WorkerAccounts(metrics)
+        self._store = WorkerStore(
+            store,
+            self._accounts,
+            ttl_ms=config.ttl_ms,
+            max_pause_s=config.redis.retry_s,
+        )
+        self._live = LiveModels(config.online_models(), Catalogue(numeric=config.features.numeric))
+        self._feeds = Feeds(config, self._live, store, metrics)
+        self._pipeline = build_pipeline(config, self._live)
+        self._watch = Stopwatch(metrics.processing.stage_duration)
         self._owned: dict[int, OwnedPartition] = {}
         self._topic: TopicIdentity | None = None
+        # A chunk, a batch of owed lists and an assignment exclude each other.
+        self._turn = asyncio.Lock()
         self.app = self._build_app()
 
     def _build_app(self) -> SliceApp:
@@ -125,6 +121,7 @@ class Worker:
                 await self._handle(slice_)
 
         app.task(self._watch_progress)
+        app.task(self._pay_lists)
         return app
 
     # --- positions ---
@@ -132,28 +129,28 @@ class Worker:
     async def _start_offsets(self, tps: frozenset[TP]) -> Mapping[TP, int]:
         """Take the assigned partitions over where their checkpoints stand."""
         try:
-            self._topic = topic = await self._identify()
-            owned = {tp.partition: await self._take_over(tp.partition, topic) for tp in tps}
-            offsets = {tp: self._offset_of(owned[tp.partition].checkpoint, tp) for tp in tps}
+            async with self._turn:
+                await self._feeds.start(self.app)
+                self._topic = topic = await self._identify()
+                owned = {tp.partition: await self._take_over(tp.partition, topic) for tp in tps}
+                offsets = {tp: self._offset_of(owned[tp.partition].checkpoint, tp) for tp in tps}
+                self._owned = owned
         except FatalEngineError as error:
             # The engine would report its own error, and with it another exit code.
             self.app.control.fail(error)
             raise
-        self._owned = owned
         self._accounts.assigned(owned)
         return offsets
 
     async def _identify(self) -> TopicIdentity:
-        topic = await self._until_answered(
-            lambda: asyncio.to_thread(
-                identify_topic, self._config.kafka.brokers, self._config.kafka.topics.events
-            ),
+        kafka = self._config.kafka
+        topic = await until_answered(
+            lambda: asyncio.to_thread(identify_topic, kafka.brokers, kafka.topics.events),
             transient=TopicUnknown,
+            max_pause_s=self._config.redis.retry_s,
+            on_fault=self._accounts.broker_failed,
         )
-        recorded = await self._ask(
-            "checkpoint",
-            lambda: self._store.record_partitions(topic.name, topic.num_partitions),
-        )
+        recorded = await self._store.record_partitions(topic.name, topic.num_partitions)
         if recorded != topic.num_partitions:
             raise StartRefused(
                 f"topic {topic.name!r} has {topic.num_partitions} partitions, but the states in "
@@ -163,9 +160,7 @@ class Worker:
         return topic
 
     async def _take_over(self, partition: int, topic: TopicIdentity) -> OwnedPartition:
-        checkpoint = await self._ask(
-            "checkpoint", lambda: self._store.checkpoint(topic.name, partition)
-        )
+        checkpoint = await self._store.checkpoint(topic.name, partition)
         held = self._owned.get(partition)
         if held is not None and held.checkpoint == checkpoint:
             return held
@@ -191,56 +186,60 @@ class Worker:
             num_partitions=self._known_topic.num_partitions,
         )
         self._watch.lap("decode")
+        worker = self._config.worker
+        wants_lists = not self._is_behind(slice_.partition)
         for chunk in chunks_of(
             decoded,
             partition=slice_.partition,
             from_offset=slice_.base_offset,
             to_offset=slice_.next_offset,
-            max_events=self._config.worker.chunk_events,
-            max_triggered=self._config.worker.chunk_users,
+            max_events=worker.chunk_events,
+            max_triggered=worker.chunk_users if wants_lists else worker.chunk_events,
         ):
-            await self._process(chunk)
+            async with self._turn:
+                await self._process(chunk, wants_lists=wants_lists)
 
-    async def _process(self, chunk: Chunk) -> None:
-        """Bring one chunk into the store, or what of it another owner has left."""
+    async def _process(self, chunk: Chunk, *, wants_lists: bool) -> None:
+        """Bring into the store what of a chunk no other owner has brought there."""
         owned = self._owned[chunk.partition]
-        rest: Chunk | None = chunk
+        rest = owned.not_yet_written(chunk)
         while rest is not None:
-            effects = await self._compute(owned, rest)
+            effects = await self._compute(owned, rest, wants_lists=wants_lists)
             await self._log(rest, effects)
-            ahead = await self._commit(owned, rest, effects)
+            new = self._checkpoint_at(rest.to_offset)
+            ahead = await self._store.commit(
+                owned.number, owned.checkpoint, new, effects.states, effects.lists
+            )
+            self._watch.lap("write")
             if ahead is None:
+                owned.written(new, effects, max_users=self._max_users)
+                self._accounts.committed(rest, effects, now_s=time.time())
                 return
-            # Whoever it was, what he wrote is right: go on behind it.
-            self._accounts.rejected()
-            next_offset = self._offset_of(ahead, TP(self._known_topic.name, chunk.partition))
-            owned.forget(ahead)
-            rest = rest.after(next_offset)
+            self._give_way(owned, ahead)
+            rest = owned.not_yet_written(rest)
 
-    async def _compute(self, owned: OwnedPartition, chunk: Chunk) -> Effects:
+    async def _compute(self, owned: OwnedPartition, chunk: Chunk, *, wants_lists: bool) -> Effects:
         self._watch.start()
-        states = await self._states_of(owned, chunk)
+        states = await self._states_of(owned, [event.user_id for _, event in chunk.events])
         self._watch.lap("load")
         return self._pipeline.process(
             chunk,
             states,
+            self._live,
             topic_id=self._known_topic.topic_id,
-            lost_from=_lost_from(owned, chunk),
+            lost_from=lost_from(owned.checkpoint, chunk),
+            wants_lists=wants_lists,
             computed_at_ms=time.time_ns() // 1_000_000,
             laps=self._watch,
         )
 
-    async def _states_of(self, owned: OwnedPartition, chunk: Chunk) -> Mapping[UserId, UserState]:
-        missing = owned.missing(event.user_id for _, event in chunk.events)
-        if missing:
-            values = await self._ask("load", lambda: self._store.load_states(owned.number, missing))
-            loaded = {
-                user_id: decode_state(value)
-                for user_id, value in zip(missing, values, strict=True)
-                if value is not None
-            }
-            return ChainMap(loaded, owned.states)
-        return owned.states
+    async def _states_of(
+        self, owned: OwnedPartition, user_ids: list[UserId]
+    ) -> Mapping[UserId, UserState]:
+        missing = owned.missing(user_ids)
+        if not missing:
+            return owned.states
+        return ChainMap(await self._store.load(owned.number, missing), owned.states)
 
     async def _log(self, chunk: Chunk, effects: Effects) -> None:
         """Have Kafka acknowledge the dead letters and the examples of a chunk."""
@@ -256,73 +255,60 @@ class Worker:
         await self.app.produce_acked(topics.examples, [record], deadline_s=deadline_s)
         self._watch.lap("log")
 
-    async def _commit(
-        self, owned: OwnedPartition, chunk: Chunk, effects: Effects
-    ) -> Checkpoint | None:
-        """Write a chunk's effects.
+    def _give_way(self, owned: OwnedPartition, ahead: Checkpoint) -> None:
+        """Another owner was here: what he wrote is right, go on behind it."""
+        self._accounts.rejected()
+        self._offset_of(ahead, TP(self._known_topic.name, owned.number))
+        owned.forget(ahead)
 
-        Returns:
-            None, or the checkpoint of another owner that stands further on.
-
-        Raises:
-            RestartNeeded: The checkpoint is gone or behind.
-        """
-        new = Checkpoint(
+    def _checkpoint_at(self, next_offset: int) -> Checkpoint:
+        return Checkpoint(
             topic_id=self._known_topic.topic_id,
-            next_offset=chunk.to_offset,
+            next_offset=next_offset,
             fold_version=self._pipeline.fold_version,
         )
-        states = {user_id: encode_state(state) for user_id, state in effects.states.items()}
-        lists = {user_id: encode_list(made) for user_id, made in effects.lists.items()}
 
-        def write() -> Awaitable[CommitResult]:
-            return self._store.commit(
-                owned.number, owned.checkpoint, new, states, lists, self._config.ttl_ms
+    # --- lists that are owed after catching up ---
+
+    def _is_behind(self, partition: int) -> bool:
+        progress = self.app.progress().get(TP(self._known_topic.name, partition))
+        return progress is not None and progress.lag > self._config.worker.catch_up_events
+
+    async def _pay_lists(self) -> None:
+        """Give every user one list when the partition has caught up."""
+        with fail_stop(self.app, "building the lists that are owed"):
+            while not self.app.control.is_stopping:
+                paid = [await self._pay_some(number) for number in list(self._owned)]
+                if not any(paid):
+                    await asyncio.sleep(_LOOK_S)
+
+    async def _pay_some(self, number: int) -> bool:
+        """Build one batch of a partition's owed lists; say whether there was any."""
+        async with self._turn:
+            owned = self._owned.get(number)
+            if owned is None or not owned.owed or self._is_behind(number):
+                return False
+            if owned.checkpoint is None:
+                raise AssertionError("lists are owed for events that were written")
+            owed = owned.first_owed(self._config.worker.chunk_users)
+            states = await self._states_of(owned, list(owed))
+            self._watch.start()
+            listing = self._pipeline.lists_at(
+                owned.checkpoint.next_offset - 1,
+                number,
+                {user_id: (states[user_id], context) for user_id, context in owed.items()},
+                self._live,
+                computed_at_ms=time.time_ns() // 1_000_000,
+                laps=self._watch,
             )
-
-        result = await self._ask("commit", write)
-        self._watch.lap("write")
-        match result:
-            case Missing(current):
-                raise RestartNeeded(
-                    f"the checkpoint of partition {owned.number} is {current}, expected "
-                    f"{owned.checkpoint}: the store was flushed or restored under this worker; "
-                    "starting again from what the store holds"
-                )
-            # An attempt of ours whose answer was lost has written just this.
-            case Ahead(current) if current != new:
-                return current
-            case Ahead() | Committed():
-                owned.checkpoint = new
-                owned.remember(effects.states, self._cached_users_per_partition)
-                self._accounts.committed(chunk, effects.outcomes, now_s=time.time())
-        return None
-
-    @property
-    def _cached_users_per_partition(self) -> int:
-        return self._config.worker.cached_users // max(1, len(self._owned))
-
-    # --- what waits ---
-
-    async def _ask(self, command: str, call: Callable[[], Awaitable[T]]) -> T:
-        """Call the store until it answers; the time is that of the attempt that succeeds."""
-        durations = self._accounts.metrics.redis.command_duration.of(command)
-
-        async def timed() -> T:
-            with durations.time():
-                return await call()
-
-        return await self._until_answered(timed, transient=StoreUnavailable)
-
-    async def _until_answered(
-        self, call: Callable[[], Awaitable[T]], *, transient: type[Exception]
-    ) -> T:
-        return await until_answered(
-            call,
-            transient=transient,
-            max_pause_s=self._config.redis.retry_s,
-            on_fault=self._accounts.store_failed,
-        )
+            lists = {made.user_id: made for made in listing.lists}
+            ahead = await self._store.commit(number, owned.checkpoint, owned.checkpoint, {}, lists)
+            if ahead is not None:
+                self._give_way(owned, ahead)
+                return False
+            owned.paid(lists)
+            self._accounts.listed(listing)
+            return True
 
     async def _watch_progress(self) -> None:
         delays = self._accounts.metrics.processing.event_loop_delay
@@ -330,20 +316,15 @@ class Worker:
             started_s = time.perf_counter()
             await asyncio.sleep(_LOOK_S)
             delays.observe(max(0.0, time.perf_counter() - started_s - _LOOK_S))
-            self._accounts.progress(self.app.progress())
+            self._accounts.progress(self.app.progress(), self._owned.values())
+
+    @property
+    def _max_users(self) -> int:
+        """How many decoded states each partition may keep."""
+        return self._config.worker.cached_users // max(1, len(self._owned))
 
     @property
     def _known_topic(self) -> TopicIdentity:
         if self._topic is None:
             raise AssertionError("slices come only after start_offsets")
         return self._topic
-
-
-_LOOK_S: Final = 0.5
-
-
-def _lost_from(owned: OwnedPartition, chunk: Chunk) -> int:
-    """Where retention has cut the log between the checkpoint and the chunk, or NOTHING_LOST."""
-    if owned.checkpoint is None or owned.checkpoint.next_offset >= chunk.from_offset:
-        return NOTHING_LOST
-    return owned.checkpoint.next_offset

@@ -9,7 +9,14 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from featurestore.actions import DEFAULT_ACTIONS, ActionTable
 from featurestore.codec import encode_state
-from featurestore.events import Event, EventRefused, UserId, decode_event, encode_event
+from featurestore.events import (
+    CatalogueItem,
+    Event,
+    EventRefused,
+    UserId,
+    decode_event,
+    encode_event,
+)
 from featurestore.keys import state_key
 from featurestore.partition import partition_of
 from featurestore.state import EMPTY_STATE, FoldRules, UserState, fold
@@ -24,6 +31,15 @@ def produce(bootstrap: str, topic: str, events: Iterable[Event]) -> None:
     producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=5)
     for event in events:
         producer.send(topic, key=event.user_id.encode(), value=encode_event(event))
+    producer.flush()
+    producer.close()
+
+
+def produce_items(bootstrap: str, topic: str, items: Iterable[CatalogueItem]) -> None:
+    """Append records of the catalogue, keyed by their item."""
+    producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    for item in items:
+        producer.send(topic, key=item.item_id.encode(), value=encode_event(item))
     producer.flush()
     producer.close()
 

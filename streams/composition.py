@@ -1,0 +1,34 @@
+"""How is the pipeline made of a configuration? The same for the worker and for `evaluate`."""
+
+from __future__ import annotations
+
+from streams.config import Config
+from streams.featuring import Featurer
+from streams.listing import ListBuilder
+from streams.live import LiveModels
+from streams.pipeline import Pipeline
+
+
+def build_pipeline(config: Config, live: LiveModels) -> Pipeline:
+    """Return the pipeline that works with these models under this configuration.
+
+    Args:
+        config: The configuration from which the models were made, too.
+        live: Names the sources whose scores become features.
+    """
+    featurer = Featurer(config.feature_layout(), [source.name for source in live.sources])
+    digest = config.digest()
+    return Pipeline(
+        table=config.action_table(),
+        rules=config.fold_rules(),
+        featurer=featurer,
+        builder=ListBuilder(
+            ranking=config.ranking,
+            retrieval=config.retrieval,
+            featurer=featurer,
+            config_digest=digest,
+        ),
+        contexts=config.online.contexts.names,
+        layout_digest=config.layout_digest(live.online),
+        config_digest=digest,
+    )

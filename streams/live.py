@@ -1,0 +1,106 @@
+"""Which models does a worker compute with at this moment?
+
+One mutable place, changed by the readers of deltas, items and announcements between two chunks
+only: a chunk is computed in one go, without giving the event loop back, so everything in it sees
+the same models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from featurestore.catalogue import Catalogue
+from featurestore.events import CatalogueItem
+from featurestore.lists import ModelVersions
+from models.encoder import SequenceEncoder
+from models.online import OnlineModels
+from models.retrieval import Query, Source
+from models.transformer_source import TransformerSource
+from streams.newcomers import Newcomers
+
+DIGEST_CHARS: Final = 8
+TRANSFORMER: Final = "transformer"
+
+
+class AbsentSource:
+    """Holds a source's column while its model is not there: proposes nothing, knows nothing."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def recall(self, query: Query, num: int) -> npt.NDArray[np.integer]:
+        """Nothing."""
+        del query, num
+        return np.empty(0, np.int32)
+
+    def score(self, query: Query, codes: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+        """Missing, for every item."""
+        del query
+        return np.full(len(codes), np.nan, np.float32)
+
+
+class LiveModels:
+    """The replica of the online models, the catalogue, and the deep model if there is one.
+
+    Attributes:
+        online: The replica; `headrace evaluate` puts the learner's own models here.
+        catalogue: The fold of `items`.
+        newcomers: Its newest items that nobody has met.
+        encoder: The current bundle's, or None.
+        sources: All sources, in the order of the columns of scores.
+    """
+
+    def __init__(self, online: OnlineModels, catalogue: Catalogue) -> None:
+        self.online = online
+        self.catalogue = catalogue
+        self.newcomers = Newcomers(catalogue, online.vocabulary)
+        self.encoder: SequenceEncoder | None = None
+        self.sources: tuple[Source, ...] = ()
+        self._transformer: TransformerSource | None = None
+        self.use(None)
+
+    def use(self, encoder: SequenceEncoder | None) -> None:
+        """Serve this bundle from the next chunk on."""
+        self.encoder = encoder
+        by_name = {source.name: source for source in self.online.sources}
+        self._transformer = None
+        if encoder is not None:
+            self._transformer = TransformerSource(
+                encoder,
+                self.online.vocabulary,
+                trending=by_name["trending"],
+                covisitation=by_name["covisitation"],
+            )
+        extra: list[Source] = [
+            self._transformer if name == TRANSFORMER and self._transformer else AbsentSource(name)
+            for name in self.online.config.extra_sources
+        ]
+        self.sources = (*self.online.sources, *extra)
+
+    def put_item(self, item: CatalogueItem) -> None:
+        """Take a record of `items` into the catalogue."""
+        self.catalogue.put(item)
+        self.newcomers.put(item)
+
+    def prepare(self, queries: Sequence[Query], num: int) -> None:
+        """Let the transformer propose `num` items for a batch of queries at once."""
+        if self._transformer is not None:
+            self._transformer.prepare(queries, num)
+
+    @property
+    def bundle(self) -> str | None:
+        """Short digest of the deep model's bundle."""
+        return None if self.encoder is None else self.encoder.bundle.digest[:DIGEST_CHARS]
+
+    def versions(self, config_digest: str) -> ModelVersions:
+        """Return what a list names, so that replaying to it gives the same list."""
+        return ModelVersions(
+            online=self.online.offset,
+            bundle=self.bundle,
+            items=self.catalogue.digest,
+            config=config_digest,
+        )
