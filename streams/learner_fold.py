@@ -241,6 +241,7 @@ class LearnerFold:
                 effects.joins[outcome] += 1
             if closed is not None:
                 self._settle([closed], effects, learning=learning)
+        if action.weight > 0:
             answered = self._next.act(action.user_id, item_id)
             if answered is not None:
                 self._settle_next([answered], effects, learning=learning)
@@ -252,6 +253,7 @@ class LearnerFold:
                 weight=action.weight,
                 time_ms=event_ms,
                 previous=unpack_keys(action.previous).tolist(),
+                context=action.context,
             )
         else:
             self._online.learn_item(item_id, time_ms=event_ms)

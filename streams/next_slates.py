@@ -1,6 +1,6 @@
 """Which candidates did the system have in mind when the user acted next?
 
-A logged slate holds all candidates of one list as they were ranked. The user's next label action
+A logged slate holds all candidates of one list as they were ranked. The user's next positive action
 closes it: the item acted upon is the positive, all others are negatives, and an item that is not
 among them is a `recall_miss`, never inserted. Per user only the latest slate is open; windows and
 caps are those of the shown slates.
@@ -29,7 +29,7 @@ class NextOutcome(Enum):
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class CandidateSlate:
-    """The candidates of one list that wait for the user's next label action."""
+    """The candidates of one list that wait for the user's next positive action."""
 
     partition: PartitionKey
     record_offset: int
@@ -72,7 +72,7 @@ class NextSlates:
         return closed
 
     def act(self, user_id: str, item_id: str) -> ClosedCandidates | None:
-        """Close the user's slate with the item of a label action."""
+        """Close the user's slate with the item of a positive action."""
         slate = self._of_user.pop(user_id, None)
         if slate is None:
             return None
