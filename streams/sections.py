@@ -173,14 +173,25 @@ class TrainerConfig:
         folder: Where bundles and the trainer's history are kept.
         interval_s: Time between two trainings, at most.
         interval_actions: Actions after which a training begins sooner.
+        target_action: The kind of action that lists are made for.
         min_actions: Actions below which nothing is trained.
+        max_actions: Actions kept to train on, the newest.
+        counter_actions: For how many of the newest it is kept what the counters said before them;
+            only these are trained on again.
+        held_out_share: Share of the new actions, the newest, that the gate scores.
+        max_held_out: Most of them.
     """
 
     metrics_port: int = 9103
     folder: str = ".headrace/models"
     interval_s: float = 600.0
     interval_actions: int = 100_000
+    target_action: str = "click"
     min_actions: int = 2_000
+    max_actions: int = 2_000_000
+    counter_actions: int = 300_000
+    held_out_share: float = 0.1
+    max_held_out: int = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,119 @@
+"""May a new bundle take the place of the one in use?
+
+Both are scored on the same held-out targets, newer than the training data of either, and compared
+target by target: the mean difference of the reciprocal ranks, with a bootstrap interval over users,
+whose targets are not independent (Efron & Tibshirani 1993, percentile interval). A bundle that
+does not lose replaces an older one, because it knows what is newer.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Decision(StrEnum):
+    """What the gate says."""
+
+    PROMOTE = "promote"
+    KEEP = "keep"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateConfig:
+    """When a comparison counts.
+
+    Attributes:
+        min_targets: fewer held-out targets decide nothing.
+        num_resamples: of the bootstrap.
+        confidence: of the interval.
+        seed: of the resampling.
+    """
+
+    min_targets: int = 200
+    num_resamples: int = 1_000
+    confidence: float = 0.95
+    seed: int = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The decision and its grounds.
+
+    Attributes:
+        decision: promote the candidate, keep the one in use, or too little to decide.
+        reason: for a person.
+        candidate: mean reciprocal rank of the candidate.
+        incumbent: of the one in use; None without one.
+    """
+
+    decision: Decision
+    reason: str
+    candidate: float
+    incumbent: float | None
+
+
+def judge(
+    candidate_P: npt.NDArray[np.int64],
+    incumbent_P: npt.NDArray[np.int64] | None,
+    user_P: npt.NDArray[np.uint64],
+    config: GateConfig,
+) -> Verdict:
+    """Compare two bundles on the ranks, from 1, that they gave the same P targets.
+
+    Args:
+        candidate_P: ranks by the new bundle.
+        incumbent_P: ranks by the one in use; None where there is none: then the new one is taken.
+        user_P: whose target each is.
+        config: when a comparison counts.
+
+    >>> users = np.arange(400, dtype=np.uint64)
+    >>> ones, tens = np.ones(400, np.int64), np.full(400, 10)
+    >>> judge(tens, ones, users, GateConfig()).decision
+    <Decision.KEEP: 'keep'>
+    >>> judge(ones, tens, users, GateConfig()).decision
+    <Decision.PROMOTE: 'promote'>
+    """
+    num_targets = len(candidate_P)
+    score = float((1 / candidate_P).mean()) if num_targets else 0.0
+    if incumbent_P is None:
+        return Verdict(
+            decision=Decision.PROMOTE,
+            reason=f"the first bundle; MRR {score:.4f} on {num_targets} held-out actions",
+            candidate=score,
+            incumbent=None,
+        )
+    other = float((1 / incumbent_P).mean()) if num_targets else 0.0
+    if num_targets < config.min_targets:
+        return Verdict(
+            decision=Decision.UNDECIDED,
+            reason=f"{num_targets} held-out actions, {config.min_targets} are needed",
+            candidate=score,
+            incumbent=other,
+        )
+    low, high = _interval(1 / candidate_P - 1 / incumbent_P, user_P, config)
+    decision = Decision.KEEP if high < 0 else Decision.PROMOTE
+    reason = (
+        f"MRR {score:.4f} against {other:.4f} on {num_targets} held-out actions: difference "
+        f"{score - other:+.4f}, {config.confidence:.0%} interval {low:+.4f} to {high:+.4f}"
+    )
+    return Verdict(decision=decision, reason=reason, candidate=score, incumbent=other)
+
+
+def _interval(
+    difference_P: npt.NDArray[np.float64], user_P: npt.NDArray[np.uint64], config: GateConfig
+) -> tuple[float, float]:
+    """Return the percentile interval of the mean difference, resampling users."""
+    _, user_of_P = np.unique(user_P, return_inverse=True)
+    sum_U = np.bincount(user_of_P, weights=difference_P)
+    size_U = np.bincount(user_of_P)
+    generator = np.random.default_rng(config.seed)
+    means = np.empty(config.num_resamples)
+    for resample in range(config.num_resamples):
+        drawn = generator.integers(len(sum_U), size=len(sum_U))
+        means[resample] = sum_U[drawn].sum() / size_U[drawn].sum()
+    tail = (1 - config.confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)

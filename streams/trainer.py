@@ -1,0 +1,145 @@
+"""How does the trainer run: the one process that refreshes the transformer?
+
+It follows `examples` without a group, from where its saved history ends; trains when enough time or
+enough actions have passed; and announces what passes the gate. It imports torch and nothing waits
+for it: it yields the processor to the worker and the learner.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from kafka import KafkaConsumer, TopicPartition
+
+from models.bundle import BundleRefused, load_bundle
+from streams.config import Config
+from streams.errors import EXIT_REFUSED, StreamsError
+from streams.examples import ExamplesCorrupt, decode_record
+from streams.metrics import TrainerMetrics, serve_metrics
+from streams.model_registry import TRANSFORMER, ModelRegistry
+from streams.source_partitions import GapInExamples
+from streams.topic_identity import identify_topic
+from streams.training_data import TrainingData
+from streams.training_round import Trained, TrainingRound
+
+logger = logging.getLogger(__name__)
+
+_NICENESS: Final = 10
+"""The trainer shares machines with the worker: it takes what the others leave."""
+
+_POLL_MS: Final = 1000
+_MAX_FETCH_BYTES: Final = 16 * 1024 * 1024
+_SAVED: Final = "history"
+
+
+def run_trainer(config: Config) -> int:
+    """Run the trainer until it is stopped; return its exit code."""
+    os.nice(_NICENESS)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    metrics = TrainerMetrics()
+    server = serve_metrics(metrics.registry, config.trainer.metrics_port)
+    try:
+        Trainer(config, metrics).run(stop)
+    except (GapInExamples, ExamplesCorrupt, StreamsError):
+        logger.exception("The trainer stops")
+        return EXIT_REFUSED
+    finally:
+        server.close()
+    return 0
+
+
+class Trainer:
+    """Follows the log, and trains now and then."""
+
+    def __init__(self, config: Config, metrics: TrainerMetrics) -> None:
+        """Compose the trainer; nothing is read yet."""
+        self._config = config
+        self._metrics = metrics
+        self._folder = Path(config.trainer.folder)
+        self._registry = ModelRegistry(
+            self._folder, config.kafka.brokers, config.kafka.topics.models
+        )
+        topic = identify_topic(config.kafka.brokers, config.kafka.topics.examples)
+        self._data = TrainingData(
+            config.online,
+            topic_id=topic.topic_id,
+            capacity=config.trainer.max_actions,
+            counter_rows=config.trainer.counter_actions,
+        )
+        self._data.load(self._folder / _SAVED)
+        self._round = TrainingRound(config, self._data, self._registry, metrics)
+        self._trained_s = time.monotonic()
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow the log until told to stop, then keep what was read.
+
+        Raises:
+            GapInExamples: Records of the log are missing; delete the saved history.
+            ExamplesCorrupt: A record is none of this release.
+        """
+        self._go_on_from_current()
+        partition = TopicPartition(self._config.kafka.topics.examples, 0)
+        with closing(self._consumer()) as consumer:
+            consumer.assign([partition])
+            begin = consumer.beginning_offsets([partition])[partition]
+            consumer.seek(partition, max(begin, self._data.history.offset))
+            while not stop.is_set():
+                fetched = consumer.poll(timeout_ms=_POLL_MS, max_records=500)
+                for record in fetched.get(partition, ()):
+                    self._data.append(decode_record(record.value), record.offset)
+                is_at_end = (
+                    not fetched
+                    or consumer.position(partition) >= consumer.end_offsets([partition])[partition]
+                )
+                self._metrics.consumer.last_progress.set(time.time())
+                if is_at_end and self._is_due():
+                    self._train(stop)
+        self._data.save(self._folder / _SAVED)
+
+    def _consumer(self) -> KafkaConsumer:
+        return KafkaConsumer(
+            bootstrap_servers=list(self._config.kafka.brokers),
+            enable_auto_commit=False,
+            max_partition_fetch_bytes=_MAX_FETCH_BYTES,
+        )
+
+    def _go_on_from_current(self) -> None:
+        """Warm-start from the bundle in force, if there is one that can be read."""
+        current = self._registry.current(TRANSFORMER)
+        if current is None:
+            return
+        try:
+            self._round.go_on_from(load_bundle(Path(current.uri), expected_digest=current.digest))
+        except BundleRefused as error:
+            self._metrics.models.refusals.of(TRANSFORMER).inc()
+            logger.error("Starting from random weights: %s", error)  # noqa: TRY400
+
+    def _is_due(self) -> bool:
+        """Whether a training should begin: at the first chance, later by time or by actions."""
+        trainer = self._config.trainer
+        num_new = self._round.num_new_actions
+        if num_new < trainer.min_actions:
+            return False
+        waited_s = time.monotonic() - self._trained_s
+        return (
+            not self._round.has_trained
+            or waited_s >= trainer.interval_s
+            or num_new >= trainer.interval_actions
+        )
+
+    def _train(self, stop: threading.Event) -> None:
+        trained = self._round.run(is_stopped=stop.is_set)
+        self._trained_s = time.monotonic()
+        self._metrics.training.runs.of(trained.value).inc()
+        if trained is Trained.PROMOTED:
+            self._metrics.training.last_success.set_to_current_time()
+        self._data.save(self._folder / _SAVED)

@@ -1,0 +1,208 @@
+"""What is one training, from the newest actions to an announcement?
+
+Hold the newest actions out, fit the rest on warm weights, score the new state and the bundle in use
+on what was held out, let the gate judge, and write and announce what passes. A state that is
+refused is thrown away: the next round starts from the bundle in use again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+
+from models.bundle import Bundle
+from models.gate import Decision as Gate
+from models.gate import GateConfig, Verdict, judge
+from models.transformer.bundling import Provenance, restore_state, write_state
+from models.transformer.evaluation import TargetRanks, rank_targets
+from models.transformer.network import NetworkConfig
+from models.transformer.new_items import first_vectors
+from models.transformer.state import TrainingState
+from models.transformer.training import TrainingConfig, fit
+from streams.announcements import Decision
+from streams.config import Config
+from streams.metrics import TrainerMetrics
+from streams.model_registry import TRANSFORMER, ModelRegistry
+from streams.training_data import TrainingData
+
+logger = logging.getLogger(__name__)
+
+_HIT_AT: Final = 20
+
+
+class Trained(StrEnum):
+    """How a round ended; the labels of `recsys_trainer_runs_total`."""
+
+    PROMOTED = "promoted"
+    REJECTED = "rejected"
+    SKIPPED = "skipped"
+
+
+class TrainingRound:
+    """Trains again and again on the same growing data."""
+
+    def __init__(
+        self,
+        config: Config,
+        data: TrainingData,
+        registry: ModelRegistry,
+        metrics: TrainerMetrics,
+        *,
+        network: NetworkConfig | None = None,
+        training: TrainingConfig | None = None,
+        gate: GateConfig | None = None,
+    ) -> None:
+        """Begin from random weights.
+
+        Args:
+            config: Of the trainer and of the actions.
+            data: What is trained on; grows between the rounds.
+            registry: Where bundles go.
+            metrics: Are moved by each round.
+            network: Sizes; the defaults unless a bundle is gone on from.
+            training: How a pass is made.
+            gate: When a comparison counts.
+        """
+        self._config = config
+        self._data = data
+        self._registry = registry
+        self._metrics = metrics
+        self._network = network or NetworkConfig()
+        self._training = training or TrainingConfig()
+        self._gate = gate or GateConfig()
+        self._incumbent: Bundle | None = None
+        self._learned_row = 0
+        self._num_rounds = 0
+
+    @property
+    def has_trained(self) -> bool:
+        """Whether a bundle is in use."""
+        return self._incumbent is not None
+
+    @property
+    def num_new_actions(self) -> int:
+        """Actions since the last round."""
+        history = self._data.history
+        return history.end_row - max(self._learned_row, history.first_row)
+
+    def go_on_from(self, bundle: Bundle) -> None:
+        """Warm-start from a bundle; what its data covered is replayed, not learned again.
+
+        Raises:
+            BundleRefused: It is of another kind.
+        """
+        restore_state(bundle, learning_rate=self._training.learning_rate)
+        self._incumbent = bundle
+        times_s = self._data.history.times_s
+        known = int(np.searchsorted(times_s, bundle.config.cutoff_ms // 1000, side="right"))
+        self._learned_row = self._data.history.first_row + known
+
+    def run(self, *, is_stopped: Callable[[], bool]) -> Trained:
+        """Do one round; cut short, without effect, when `is_stopped` says so."""
+        self._num_rounds += 1
+        end_row = self._data.history.end_row
+        held_out_row = end_row - self._num_held_out()
+        state = self._warm_state()
+        if not self._fit(state, self._learned_row, held_out_row, is_stopped):
+            return Trained.SKIPPED
+        verdict = self._judge(state, held_out_row, end_row)
+        self._metrics.models.gate_decisions.of(verdict.decision.value).inc()
+        logger.info("Gate: %s, %s", verdict.decision, verdict.reason)
+        if verdict.decision is not Gate.PROMOTE:
+            return Trained.REJECTED
+        # The held-out actions are the newest: what is served should have learned them, too.
+        if not self._fit(state, held_out_row, end_row, is_stopped):
+            return Trained.SKIPPED
+        self._promote(state, verdict)
+        self._learned_row = end_row
+        return Trained.PROMOTED
+
+    def _num_held_out(self) -> int:
+        share = int(self.num_new_actions * self._config.trainer.held_out_share)
+        return min(share, self._config.trainer.max_held_out)
+
+    def _warm_state(self) -> TrainingState:
+        """Return a state that knows the history's catalogue."""
+        history = self._data.history
+        if self._incumbent is None:
+            return TrainingState(
+                self._network,
+                history.item_ids,
+                seed=self._num_rounds,
+                learning_rate=self._training.learning_rate,
+            )
+        state = restore_state(self._incumbent, learning_rate=self._training.learning_rate)
+        vectors = state.items.vectors[1:].numpy()
+        state.adopt(history.item_ids, first_vectors(history, state.item_ids, vectors))
+        return state
+
+    def _fit(
+        self, state: TrainingState, from_row: int, to_row: int, is_stopped: Callable[[], bool]
+    ) -> bool:
+        """Learn the rows of a window; False if stopped."""
+        begun_s = time.monotonic()
+        losses: list[float] = []
+        for progress in fit(
+            state,
+            self._data.history,
+            from_row=from_row,
+            to_row=to_row,
+            config=self._training,
+            seed=self._num_rounds,
+            counters=self._data.counters,
+        ):
+            losses.append(progress.item_loss)
+            self._metrics.training.sequences.inc(progress.targets)
+            if is_stopped():
+                return False
+        if losses:
+            self._metrics.training.loss.set(float(np.mean(losses)))
+        self._metrics.training.run_duration.of("fit").observe(time.monotonic() - begun_s)
+        return True
+
+    def _judge(self, state: TrainingState, from_row: int, to_row: int) -> Verdict:
+        begun_s = time.monotonic()
+        mine = self._ranks(state, from_row, to_row)
+        theirs = None
+        if self._incumbent is not None:
+            theirs = self._ranks(self._warm_state(), from_row, to_row).rank_P
+        verdict = judge(mine.rank_P, theirs, mine.user_P, self._gate)
+        if len(mine.rank_P):
+            hits = float((mine.rank_P <= _HIT_AT).mean())
+            self._metrics.models.eval_score.of(TRANSFORMER, "hr").set(hits)
+        self._metrics.models.eval_score.of(TRANSFORMER, "mrr").set(verdict.candidate)
+        self._metrics.training.run_duration.of("evaluate").observe(time.monotonic() - begun_s)
+        return verdict
+
+    def _ranks(self, state: TrainingState, from_row: int, to_row: int) -> TargetRanks:
+        return rank_targets(
+            state,
+            self._data.history,
+            from_row=from_row,
+            to_row=to_row,
+            counters=self._data.counters,
+        )
+
+    def _promote(self, state: TrainingState, verdict: Verdict) -> None:
+        begun_s, trainer = time.monotonic(), self._config.trainer
+        created_ms = time.time_ns() // 1_000_000
+        bundle = write_state(
+            self._registry.folder_of(TRANSFORMER, str(created_ms)),
+            state,
+            Provenance(
+                created_ms=created_ms,
+                cutoff_offset=self._data.history.offset,
+                cutoff_ms=self._data.newest_ms,
+                metrics={"mrr": verdict.candidate, "incumbent_mrr": verdict.incumbent},
+            ),
+            target_action=self._config.action_table().spec(trainer.target_action).code,
+        )
+        self._registry.announce(bundle, decision=Decision.GATE, reason=verdict.reason)
+        self._incumbent = bundle
+        self._metrics.models.trained.of(TRANSFORMER).set(created_ms / 1000)
+        self._metrics.training.run_duration.of("export").observe(time.monotonic() - begun_s)
