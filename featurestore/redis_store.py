@@ -15,6 +15,13 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from featurestore.checkpoint import (
+    Checkpoint,
+    CommitResult,
+    Committed,
+    check_num_lists,
+    judged,
+)
 from featurestore.events import UserId
 from featurestore.keys import (
     LEARNER_BASE,
@@ -25,17 +32,7 @@ from featurestore.keys import (
     recommendations_key,
     state_key,
 )
-from featurestore.store import (
-    Base,
-    Checkpoint,
-    CommitResult,
-    Committed,
-    Delta,
-    StoreCorrupt,
-    StoreUnavailable,
-    check_num_lists,
-    judged,
-)
+from featurestore.store import Base, Delta, StoreCorrupt, StoreUnavailable
 
 DEADLINE_S: Final = 5.0
 MAX_STATES_PER_READ: Final = 512
@@ -163,7 +160,7 @@ class RedisStore:
         )
         if refused is None:
             return Committed()
-        assert isinstance(refused, bytes)  # noqa: S101 - our own script's reply
+        assert isinstance(refused, bytes)
         return judged(_read_checkpoint(refused or None), expected)
 
     async def record_partitions(self, topic: str, num_partitions: int) -> int:

@@ -205,9 +205,13 @@ class UserState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def shown_counts(self, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         """Say of each item how many times it was shown, as far as it is among the last shown."""
-        shown = np.frombuffer(self.shown, "<u4")
-        same = (keys.astype(np.uint32) >> 8)[:, None] == (shown >> 8)[None, :]
-        counts: npt.NDArray[np.int64] = same @ (shown & 0xFF).astype(np.int64)
+        counts = np.zeros(len(keys), np.int64)
+        if self.shown:
+            shown = np.sort(np.frombuffer(self.shown, "<u4"))
+            marks = (keys >> 8).astype(np.uint32)
+            entries = shown.take((shown >> 8).searchsorted(marks), mode="clip")
+            found = np.flatnonzero(entries >> 8 == marks)
+            counts[found] = entries[found] & 0xFF
         return counts
 
 
@@ -315,4 +319,7 @@ def _shown_after(shown: bytes, items: tuple[ShownItem, ...], max_shown: int) -> 
 def _are_in(keys: npt.NDArray[np.uint64], column: bytes) -> npt.NDArray[np.bool_]:
     if not column:
         return np.zeros(len(keys), np.bool_)
-    return np.isin(keys.astype(np.uint32), np.frombuffer(column, "<u4"))
+    held = np.sort(np.frombuffer(column, "<u4"))
+    small = keys.astype(np.uint32)
+    found: npt.NDArray[np.bool_] = held.take(held.searchsorted(small), mode="clip") == small
+    return found

@@ -1,15 +1,11 @@
 """Runs a scenario on each kind of store, a fresh and empty one for each test."""
 
 import asyncio
-import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 import pytest
-import redis
 
-from deploy.stack.redis_server import RedisServer, find_redis_server
 from featurestore.redis_store import RedisStore
 from featurestore.store import MemoryStore, Store
 
@@ -24,23 +20,12 @@ async def eventually(holds: Callable[[], Awaitable[bool]], within_s: float = 10.
             await asyncio.sleep(0.005)
 
 
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    folder: Path = tmp_path_factory.mktemp("redis")
-    server = RedisServer(folder, find_redis_server(os.environ["PATH"]))
-    server.start()
-    yield server
-    server.stop()
-
-
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.integration)])
 def run_on_store(request: pytest.FixtureRequest) -> RunOnStore:
     """Return what runs a scenario on a store of the test's kind."""
     if request.param == "memory":
         return _run_on_memory
-    url = request.getfixturevalue("redis_server").url
-    with redis.Redis.from_url(url) as client:
-        client.flushall()
+    url = request.getfixturevalue("redis_url")
     return lambda scenario: asyncio.run(_run_on_redis(scenario, url))
 
 

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 from redis import Redis
 
-from deploy.stack.redis_server import RedisServer
 from featurestore.codec import encode_state
 from featurestore.events import Event, Impression, ItemId, ShownItem, UserId
 from featurestore.keys import checkpoint_key, recommendations_key, state_key
@@ -35,9 +34,8 @@ CHECKPOINT = Checkpoint(topic_id="t1", next_offset=10, fold_version="1-0")
 
 
 @pytest.fixture
-def client(redis_server: RedisServer) -> Iterator["Redis"]:
-    with Redis.from_url(redis_server.url) as client:
-        client.flushall()
+def client(redis_url: str) -> Iterator["Redis"]:
+    with Redis.from_url(redis_url) as client:
         yield client
 
 
@@ -55,12 +53,12 @@ def run(
 
 
 def test_states_and_lists_carry_their_lifetime_and_the_checkpoint_has_none(
-    client: "Redis", redis_server: RedisServer
+    client: "Redis", redis_url: str
 ) -> None:
     async def scenario(store: RedisStore) -> None:
         await store.commit(3, None, CHECKPOINT, {U1: b"s"}, {U1: b"l"}, 600_000)
 
-    run(redis_server.url, scenario)
+    run(redis_url, scenario)
     assert 590_000 < int(client.pttl(state_key("events", 3, "u1"))) <= 600_000
     assert 590_000 < int(client.pttl(recommendations_key("u1"))) <= 600_000
     assert client.pttl(checkpoint_key("events", 3)) == -1
@@ -70,7 +68,7 @@ def test_states_and_lists_carry_their_lifetime_and_the_checkpoint_has_none(
 
 
 def test_a_server_that_has_forgotten_the_scripts_is_told_again(
-    client: "Redis", redis_server: RedisServer
+    client: "Redis", redis_url: str
 ) -> None:
     async def scenario(store: RedisStore) -> None:
         client.script_flush()
@@ -79,7 +77,7 @@ def test_a_server_that_has_forgotten_the_scripts_is_told_again(
         client.script_flush()
         assert await store.save_base(expected_version=0, offset=1, payload=b"p", meta=b"m")
 
-    run(redis_server.url, scenario)
+    run(redis_url, scenario)
 
 
 def test_a_server_that_is_away_is_unavailable() -> None:
@@ -111,7 +109,7 @@ def test_a_server_that_accepts_and_never_answers_is_unavailable_after_the_deadli
 
 
 def test_after_a_missed_deadline_the_next_answers_are_the_right_ones(
-    client: "Redis", redis_server: RedisServer
+    client: "Redis", redis_url: str
 ) -> None:
     client.set("rec:u1", b"one")
     client.set("rec:u2", b"two")
@@ -125,23 +123,21 @@ def test_after_a_missed_deadline_the_next_answers_are_the_right_ones(
         for _ in range(3):
             assert await store.get_list(UserId("u2")) == b"two"
 
-    run(redis_server.url, scenario, deadline_s=0.1)
+    run(redis_url, scenario, deadline_s=0.1)
 
 
 def test_waiting_for_deltas_does_not_count_against_the_deadline(
-    client: "Redis", redis_server: RedisServer
+    client: "Redis", redis_url: str
 ) -> None:
     assert client.ping()
 
     async def scenario(store: RedisStore) -> None:
         assert await store.read_deltas(BEFORE_ALL_DELTAS, 150) == []
 
-    run(redis_server.url, scenario, deadline_s=0.1)
+    run(redis_url, scenario, deadline_s=0.1)
 
 
-def test_a_server_that_takes_no_writes_is_unavailable(
-    client: "Redis", redis_server: RedisServer
-) -> None:
+def test_a_server_that_takes_no_writes_is_unavailable(client: "Redis", redis_url: str) -> None:
     client.config_set("maxmemory", "1")
     try:
 
@@ -150,12 +146,12 @@ def test_a_server_that_takes_no_writes_is_unavailable(
                 await store.commit(3, None, CHECKPOINT, {U1: b"s"}, {}, 1000)
             assert await store.checkpoint("events", 3) is None
 
-        run(redis_server.url, scenario)
+        run(redis_url, scenario)
     finally:
         client.config_set("maxmemory", "0")
 
 
-def test_what_somebody_else_wrote_is_corrupt(client: "Redis", redis_server: RedisServer) -> None:
+def test_what_somebody_else_wrote_is_corrupt(client: "Redis", redis_url: str) -> None:
     client.set("ck:{events-3}", b"not ours")
     client.lpush("rec:u1", b"a list of another kind")
     client.hset("learner:base", "version", "7")
@@ -176,11 +172,11 @@ def test_what_somebody_else_wrote_is_corrupt(client: "Redis", redis_server: Redi
         with pytest.raises(StoreCorrupt, match="whole number"):
             await store.record_partitions("events", 3)
 
-    run(redis_server.url, scenario)
+    run(redis_url, scenario)
 
 
 def test_a_user_with_200_actions_and_a_list_of_20_takes_at_most_4_kib(
-    client: "Redis", redis_server: RedisServer
+    client: "Redis", redis_url: str
 ) -> None:
     """Ids of 16 bytes, every action on another item, 12 of the 20 items with a reason."""
     generator = random.Random(1)
@@ -191,7 +187,7 @@ def test_a_user_with_200_actions_and_a_list_of_20_takes_at_most_4_kib(
     async def scenario(store: RedisStore) -> None:
         await store.commit(3, None, CHECKPOINT, {user_id: state}, {user_id: recommendations}, 10**9)
 
-    run(redis_server.url, scenario)
+    run(redis_url, scenario)
     keys = state_key("events", 3, user_id), recommendations_key(user_id)
     used_bytes = [client.memory_usage(key) for key in keys]
     assert all(used_bytes)
