@@ -16,19 +16,28 @@ def build_pipeline(config: Config, live: LiveModels) -> Pipeline:
         config: The configuration from which the models were made, too.
         live: Names the sources whose scores become features.
     """
-    featurer = Featurer(config.feature_layout(), [source.name for source in live.sources])
-    digest = config.digest()
+    featurer = build_featurer(config, live)
     return Pipeline(
         table=config.action_table(),
         rules=config.fold_rules(),
         featurer=featurer,
-        builder=ListBuilder(
-            ranking=config.ranking,
-            retrieval=config.retrieval,
-            featurer=featurer,
-            config_digest=digest,
-        ),
+        builder=build_list_builder(config, featurer),
         contexts=config.online.contexts.names,
         layout_digest=config.layout_digest(live.online),
-        config_digest=digest,
+        config_digest=config.digest(),
+    )
+
+
+def build_featurer(config: Config, live: LiveModels) -> Featurer:
+    """Return what computes the click head's features."""
+    return Featurer(config.feature_layout(), [source.name for source in live.sources])
+
+
+def build_list_builder(config: Config, featurer: Featurer) -> ListBuilder:
+    """Return what makes lists."""
+    return ListBuilder(
+        ranking=config.ranking,
+        retrieval=config.retrieval,
+        featurer=featurer,
+        config_digest=config.digest(),
     )

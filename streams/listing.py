@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -30,8 +31,7 @@ from streams.sections import RankingConfig
 from streams.stopwatch import Laps
 
 
-@dataclass(frozen=True, slots=True)
-class ListRequest:
+class ListRequest(NamedTuple):
     """One list to build.
 
     Attributes:
@@ -79,12 +79,14 @@ class Listing:
 
     Attributes:
         lists: One for each request, in their order.
+        ranked: What each request's list was chosen from, in their order.
         slates: The candidates of the sampled ones, by the offset of the request.
         candidates: How many each source proposed.
         recommended: How many items of the lists each source brought first.
     """
 
     lists: list[RecommendationList] = field(default_factory=list)
+    ranked: list[Ranked] = field(default_factory=list)
     slates: dict[int, LoggedSlate] = field(default_factory=dict)
     candidates: Counter[str] = field(default_factory=Counter)
     recommended: Counter[str] = field(default_factory=Counter)
@@ -105,11 +107,13 @@ class ListBuilder:
         self._retrieval = retrieval
         self._featurer = featurer
         self._config_digest = config_digest
+        self._sampled_below = ranking.slate_sample_rate * 2**32
 
     def is_sampled(self, request: ListRequest) -> bool:
         """Whether the list's candidates are logged; the same for every replay."""
-        name = f"{request.user_id}-{request.list_id}"
-        return crc32(name.encode()) < self._ranking.slate_sample_rate * 2**32
+        place = request.partition << 48 | request.offset
+        hashed = crc32(place.to_bytes(8, "little"), crc32(request.user_id.encode()))
+        return hashed < self._sampled_below
 
     def build(
         self,
@@ -142,6 +146,7 @@ class ListBuilder:
             for request, query, candidates in zip(requests, queries, found, strict=True)
         ]
         laps.lap("rank")
+        listing.ranked = ranked
         versions = live.versions(self._config_digest)
         for request, query, one in zip(requests, queries, ranked, strict=True):
             unmet = self._unmet(request, one, live)
