@@ -42,6 +42,11 @@ def trainer(config_file: Path | None, overrides: tuple[str, ...]) -> None:
 
 
 def _log_plainly() -> None:
+    """Log what we do; of the libraries' chatter only what asks for attention."""
     logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    for package in ("streams", "models", "featurestore"):
+        logging.getLogger(package).setLevel(logging.INFO)
+    # The app reports its own life cycle through this logger, a dozen lines a start.
+    logging.getLogger("streams.engine").setLevel(logging.WARNING)
