@@ -308,12 +308,13 @@ def _evicted(
 
 def _shown_after(shown: bytes, items: tuple[ShownItem, ...], max_shown: int) -> bytes:
     """Count the slate's first items as shown once more, and move them to the end."""
-    counts = {entry >> 8: entry & 0xFF for (entry,) in struct.iter_unpack("<I", shown)}
+    entries = {entry >> 8: entry for entry in struct.unpack(f"<{len(shown) // MARK_BYTES}I", shown)}
     for item in items[:max_shown]:
         mark = item_key(item.item_id) >> 8
-        counts[mark] = min(counts.pop(mark, 0) + 1, 0xFF)
-    entries = [mark << 8 | count for mark, count in counts.items()][-max_shown:]
-    return struct.pack(f"<{len(entries)}I", *entries)
+        entry = entries.pop(mark, mark << 8)
+        entries[mark] = entry if entry & 0xFF == 0xFF else entry + 1
+    newest = list(entries.values())[-max_shown:]
+    return struct.pack(f"<{len(newest)}I", *newest)
 
 
 def _are_in(keys: npt.NDArray[np.uint64], column: bytes) -> npt.NDArray[np.bool_]:

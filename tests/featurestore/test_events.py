@@ -1,6 +1,7 @@
 """Which records are events, and the reason that each other one is refused for."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -27,6 +28,9 @@ from featurestore.events import (
     encode_event,
 )
 from featurestore.partition import partition_of
+from tests.featurestore.user_events import events as drawn_events
+
+GOLDEN = Path(__file__).parent / "golden" / "wire_events_v1.txt"
 
 ACTION = {
     "type": "action",
@@ -91,6 +95,20 @@ def test_an_action_may_lack_its_item() -> None:
     event = decode_event(without({**ACTION, "action": "search", "query": "boots"}, "item_id"))
     assert isinstance(event, Action)
     assert (event.item_id, event.query) == (None, "boots")
+
+
+def test_the_wire_bytes_are_those_of_the_golden_file() -> None:
+    """What producers and event files contain: a change here is a new version of the wire."""
+    lines = GOLDEN.read_bytes().splitlines()
+    events = [decode_event(line) for line in lines]
+    assert [type(event) for event in events] == [Impression, Action, Action, Visit]
+    assert [encode_event(event) for event in events] == lines
+
+
+@settings(derandomize=True, deadline=None)
+@given(drawn_events)
+def test_an_event_is_read_back_as_it_was_written(event: Event) -> None:
+    assert decode_event(encode_event(event)) == event
 
 
 def test_a_visit_needs_only_who_and_when() -> None:
