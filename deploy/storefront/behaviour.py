@@ -80,7 +80,7 @@ class Behaviour:
         """Remember that the shopper does not want to see an item again."""
         self._hidden_U[user].add(item)
 
-    def appeal_I(self, now_ms: int) -> NDArray[np.float64]:
+    def appeal(self, now_ms: int) -> NDArray[np.float64]:
         """Return the items' appeal, as of the beginning of the minute (it moves in hours).
 
         An item that was published or withdrawn within the minute changes at the minute's end.
@@ -88,7 +88,7 @@ class Behaviour:
         minute = now_ms // MINUTE_MS
         if minute != self._minute:
             self._world.advance(now_ms)
-            self._appeal_I = self._world.appeal_I(minute * MINUTE_MS)
+            self._appeal_I = self._world.appeal(minute * MINUTE_MS)
             self._minute = minute
         return self._appeal_I
 
@@ -102,14 +102,16 @@ class Behaviour:
             items: item numbers, or `slice(None)` for the whole catalogue.
             now_ms: simulated time.
         """
+        # First of all: the hour may be new, and then the catalogue has grown.
+        appeal_N = self.appeal(now_ms)[items]
         settings, truth = self._settings, self._world.items
         category_N = truth.category_I[items]
         match_N = self._world.users.taste_UC[user][category_N]
         match_N += truth.latent_IL[items] @ self._world.users.latent_UL[user]
-        logit_N = self.appeal_I(now_ms)[items] + settings.taste_strength * match_N
+        logit_N = appeal_N + settings.taste_strength * match_N
         self._add_habit(logit_N, user, category_N, truth.topic_I[items], now_ms)
         with np.errstate(over="ignore"):
-            probability_N = 1.0 / (1.0 + np.exp(-logit_N))
+            probability_N: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-logit_N))
         self._tire(probability_N, user, items)
         return probability_N
 

@@ -7,6 +7,7 @@ or more clicks only, so such sessions alone count for both.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 HOUR_MS = 3_600_000
 QUANTILES = (0.25, 0.5, 0.75, 0.9, 0.99)
+# Far enough that it is another shopper's, near enough that the same items are in fashion.
+_APART = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,10 @@ class Figures:
         session_quantiles: of the opens per session, at `QUANTILES`.
         repeat_share: opens of an item that the same user had opened before.
         gap_quantiles_s: seconds between successive opens of a session, at `QUANTILES`.
+        pair_lift: how much more often other users open a session's successive items in the same
+            succession than they would if the second were anybody's of that moment. It is 1
+            where what was opened says nothing about what comes next, and it is what tastes and
+            habits were fitted to.
     """
 
     num_opens: int
@@ -61,14 +68,13 @@ class Figures:
     session_quantiles: tuple[float, ...]
     repeat_share: float
     gap_quantiles_s: tuple[float, ...]
+    pair_lift: float
 
 
 def opens_of(events: Iterable[Event]) -> Opens:
     """Collect the opens of simulated events."""
     actions = [
-        event
-        for event in events
-        if isinstance(event, Action) and event.action in ("click", "view")
+        event for event in events if isinstance(event, Action) and event.action in ("click", "view")
     ]
     return Opens(
         user_N=_codes([action.user_id for action in actions]),
@@ -96,9 +102,7 @@ def read_globo(path: Path, *, from_hour: float = 36.0, num_hours: float = 6.0) -
     user, session, item, ts_ms = (table[name].cast(pl.Int64).to_numpy() for name in names)
     begins_ms = ts_ms[0] + from_hour * HOUR_MS
     kept = (ts_ms >= begins_ms) & (ts_ms < begins_ms + num_hours * HOUR_MS)
-    return Opens(
-        user_N=user[kept], session_N=session[kept], item_N=item[kept], ts_ms_N=ts_ms[kept]
-    )
+    return Opens(user_N=user[kept], session_N=session[kept], item_N=item[kept], ts_ms_N=ts_ms[kept])
 
 
 def measure(opens: Opens) -> Figures:
@@ -119,6 +123,7 @@ def measure(opens: Opens) -> Figures:
         session_quantiles=_quantiles(lengths),
         repeat_share=1.0 - num_pairs / len(item_N),
         gap_quantiles_s=_quantiles(_gaps_s(session_N[kept], opens.ts_ms_N[kept])),
+        pair_lift=pair_lift(user_N.tolist(), session_N[kept].tolist(), item_N.tolist()),
     )
 
 
@@ -136,6 +141,39 @@ def gini(counts: NDArray[np.int64]) -> float:
     return float(weights @ ascending / (num * ascending.sum()))
 
 
+def pair_lift(users: list[int], sessions: list[int], items: list[int]) -> float:
+    """Return the lift of successive items of a session, as `Figures` defines it.
+
+    Args:
+        users: who opened, in time order.
+        sessions: in which session.
+        items: what was opened.
+
+    Returns:
+        The mean number of other users with the same succession, over the mean number with the
+        succession in which the second item is replaced by one that somebody opened a little later
+        (`_APART` opens on); nan where that never occurs.
+    """
+    last: dict[int, int] = {}
+    pairs: list[tuple[int, int, int, int]] = []
+    followers: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
+    for user, session, item, anybodys in zip(users, sessions, items, items[_APART:], strict=False):
+        before = last.get(session)
+        if before is not None and before != item:
+            pairs.append((user, before, item, anybodys))
+            followers[before, item].add(user)
+        last[session] = item
+    same = [len(followers[before, item]) - 1 for _, before, item, _ in pairs]
+    other = [
+        len(followers.get((before, anybodys), set()) - {user})
+        for user, before, _, anybodys in pairs
+        if before != anybodys
+    ]
+    if not sum(other):
+        return float("nan")
+    return float(np.mean(same) / np.mean(other))
+
+
 def find_globo() -> Path | None:
     """Return where the real log lies, `$HEADRACE_DATA` or ../shared/data, or None if absent."""
     folder = Path(os.environ.get("HEADRACE_DATA", "../shared/data"))
@@ -146,9 +184,10 @@ def find_globo() -> Path | None:
 def table(simulated: Figures, real: Figures | None) -> list[str]:
     """Return lines that show the figures side by side."""
     lines = [f"{'':28}{'simulated':>34}{'Globo, 6 hours':>34}"]
-    rows = zip(_rows(simulated), _rows(real) if real else _rows(simulated), strict=True)
-    for (name, left), (_, right) in rows:
-        lines.append(f"{name:28}{left:>34}{right if real else 'log absent':>34}")
+    lefts = _rows(simulated)
+    rights = [right for _, right in _rows(real)] if real else ["log absent"] * len(lefts)
+    for (name, left), right in zip(lefts, rights, strict=True):
+        lines.append(f"{name:28}{left:>34}{right:>34}")
     return lines
 
 
@@ -162,6 +201,7 @@ def _rows(figures: Figures) -> list[tuple[str, str]]:
         (f"  quantiles {quantiles}", " ".join(f"{x:.0f}" for x in figures.session_quantiles)),
         ("repeated opens", f"{figures.repeat_share:.3f}"),
         (f"gap s, {quantiles}", " ".join(f"{x:.0f}" for x in figures.gap_quantiles_s)),
+        ("lift of successive items", f"{figures.pair_lift:.2f}"),
     ]
 
 

@@ -13,9 +13,7 @@ class ShownItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     propensity: float | None = None
 
 
-class Impression(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="impression"
-):
+class Impression(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="impression"):
     """A slate was shown."""
 
     event_id: str

@@ -118,7 +118,7 @@ class Application:
         self._age_to(now_ms)
         # Ties, above all among items never opened, go to the newest.
         order = np.lexsort((-np.arange(len(self._mass_I)), -self._mass_I))
-        available_I = self._world.available_I(now_ms)[: len(order)]
+        available_I = self._world.availability(now_ms)[: len(order)]
         self._ranked = order[available_I[order]].tolist()
         self._ranked_ms = now_ms
 
@@ -166,7 +166,7 @@ class RandomPolicy:
         """Return the items on offer as of the minute's beginning."""
         if now_ms // MINUTE_MS != self._minute:
             self._minute = now_ms // MINUTE_MS
-            self._available = np.flatnonzero(self._world.available_I(self._minute * MINUTE_MS))
+            self._available = np.flatnonzero(self._world.availability(self._minute * MINUTE_MS))
         return self._available
 
 
@@ -213,9 +213,7 @@ class OraclePolicy:
 
     def serve(self, request: Request) -> Served:
         """Return the items that the shopper is most likely to open now."""
-        probability_I = self._behaviour.probabilities(
-            request.shopper, slice(None), request.now_ms
-        )
+        probability_I = self._behaviour.probabilities(request.shopper, slice(None), request.now_ms)
         items = best(probability_I, self._slate_size)
         return Served(
             list_id=f"oracle-{request.now_ms}", items=items, propensities=[1.0] * len(items)
@@ -243,10 +241,10 @@ class RecommenderPolicy:
         """Return the recommender's list without what is no longer on offer, filled up if short."""
         self.num_reads += 1
         answer = self._read(request.user_id, request.now_ms)
-        if answer is None:
+        chosen = self._on_offer(answer, request.now_ms) if answer else {}
+        if answer is None or not chosen:
             self.num_fallbacks += 1
             return self._fallback.serve(request)
-        chosen = self._on_offer(answer, request.now_ms)
         if len(chosen) < self._slate_size:
             for item in self._fallback.serve(request).items.tolist():
                 chosen.setdefault(item, 1.0)

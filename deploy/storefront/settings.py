@@ -1,4 +1,4 @@
-"""Which shop is simulated: its size, its shoppers, its pace, and how `--set key=value` changes it."""
+"""Which shop is simulated? Its size, shoppers and pace, and how `--set key=value` changes them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,27 @@ from typing import Any, Literal, get_args, get_type_hints
 Tastes = Literal["personal", "shared"]
 Histories = Literal["own", "shuffled"]
 Halves = Literal["ab", "aa"]
+
+
+_POSITIVE = (
+    "num_users",
+    "num_items",
+    "num_categories",
+    "new_items_per_hour",
+    "slate_size",
+    "sessions_per_user_hour",
+    "freshness_half_life_h",
+    "habit_half_life_min",
+    "stay",
+    "stay_spread",
+    "dwell_median_s",
+    "browse_median_s",
+    "popularity_half_life_min",
+    "backfill_hours",
+    "live_sessions_per_s",
+    "hurry",
+)
+_SHARES = ("stay", "satiation", "organic_share", "exploration")
 
 
 class SettingsError(ValueError):
@@ -69,14 +90,14 @@ class Settings:
     tastes: Tastes = "personal"
     histories: Histories = "own"
     halves: Halves = "ab"
-    sessions_per_user_hour: float = 2.6
-    base_logit: float = -10.1
+    sessions_per_user_hour: float = 2.9
+    base_logit: float = -10.7
     appeal_spread: float = 2.0
     drift: float = 0.6
     freshness: float = 5.0
     freshness_half_life_h: float = 3.0
-    taste_strength: float = 0.6
-    habit_strength: float = 0.7
+    taste_strength: float = 1.0
+    habit_strength: float = 1.5
     habit_half_life_min: float = 20.0
     position_bias: float = 0.7
     satiation: float = 0.03
@@ -87,7 +108,7 @@ class Settings:
     dwell_median_s: float = 35.0
     dwell_sigma: float = 2.2
     browse_median_s: float = 6.0
-    popularity_half_life_min: float = 10.0
+    popularity_half_life_min: float = 6.0
     exploration: float = 0.2
     backfill_hours: float = 6.0
     live_sessions_per_s: float = 8.0
@@ -130,12 +151,13 @@ def _parse(assignments: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
     return values, problems
 
 
-def _value(kind: Any, text: str) -> object:
-    if kind in (int, float):
+def _value(kind: object, text: str) -> object:
+    if kind is int or kind is float:
+        expected = "an integer" if kind is int else "a number"
         try:
-            return kind(text)
+            return int(text) if kind is int else float(text)
         except ValueError:
-            raise ValueError(f"found {text!r}, expected {kind.__name__}") from None
+            raise ValueError(f"found {text!r}, expected {expected}") from None
     choices = get_args(kind)
     if text not in choices:
         raise ValueError(f"found {text!r}, expected one of: {', '.join(choices)}")
@@ -143,15 +165,11 @@ def _value(kind: Any, text: str) -> object:
 
 
 def _range_problems(settings: Settings) -> Iterable[str]:
-    for name in (
-        "num_users num_items num_categories new_items_per_hour slate_size sessions_per_user_hour "
-        "freshness_half_life_h habit_half_life_min dwell_median_s browse_median_s stay_spread "
-        "popularity_half_life_min backfill_hours live_sessions_per_s hurry"
-    ).split():
+    for name in _POSITIVE:
         value = getattr(settings, name)
         if not 0 < value < float("inf"):
             yield f"{name}: found {value}, expected a number above 0"
-    for name in ("stay", "satiation", "organic_share", "exploration"):
+    for name in _SHARES:
         value = getattr(settings, name)
         if not 0 <= value < 1:
             yield f"{name}: found {value}, expected at least 0 and below 1"

@@ -2,28 +2,20 @@
 
 Time is a queue of steps. A step happens at its own time, reads the list it needs at that moment,
 and emits events that carry that time; so events come out in event-time order, and a list is read
-only after all earlier events have been handed out. With the same seed and the same lists served,
-the same events come out.
+only after all earlier events have been handed out. With the same settings, the same lists served
+and a start shifted by whole minutes, the same events come out.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deploy.storefront.behaviour import Behaviour, Draws
-from deploy.storefront.events import (
-    Action,
-    CatalogueItem,
-    Event,
-    Impression,
-    ShownItem,
-    Visit,
-)
 from deploy.storefront.policies import (
     Application,
     ExploringPolicy,
@@ -37,8 +29,12 @@ from deploy.storefront.policies import (
 )
 from deploy.storefront.tally import Tally
 from deploy.storefront.world import MINUTE_MS, World
+from deploy.storefront.writer import Deed, EventWriter, Session
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from deploy.storefront.events import Event
     from deploy.storefront.settings import Settings
 
 CONTROL, TREATED = 0, 1
@@ -50,27 +46,11 @@ _LONGEST_DWELL_S = 3 * 3_600.0
 _ADD_TO_CART, _PURCHASE, _HIDE = 0.12, 0.35, 0.01
 
 
-@dataclass(slots=True, kw_only=True)
-class Session:
-    """One shopper's time in the shop, under the id and session id that are sent."""
-
-    shopper: int
-    user_id: str
-    session_id: str
-    num_pages: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
-    """An item that was opened from a list, and where the deeds that follow point back to."""
-
-    item: int
-    request_id: str | None
-    list_id: str | None
-
-
 class Storefront:
     """A shop that is open from `start_ms` on.
+
+    Shoppers of even number are the control half, those of odd number the treated half. Until
+    `serve_halves` both are served the logging policy: popularity with some exploration.
 
     Args:
         settings: the shop.
@@ -87,11 +67,9 @@ class Storefront:
         self.behaviour = Behaviour(self.world, settings)
         self.application = Application(settings, self.world)
         self.half_U = np.arange(settings.num_users) % 2
-        lists = np.random.default_rng([settings.seed, _LISTS])
-        reference = np.random.default_rng([settings.seed, _REFERENCE])
-        self.popular = PopularPolicy(self.application, settings)
+        lists = _generator(settings, _LISTS)
         random = RandomPolicy(self.world, settings, lists)
-        self.logging = ExploringPolicy(self.popular, random, settings, lists)
+        self.popular = PopularPolicy(self.application, settings)
         self.recommender = (
             RecommenderPolicy(read, self.popular, self.world, settings) if read else None
         )
@@ -99,18 +77,18 @@ class Storefront:
             settings,
             self.behaviour,
             self.application,
-            RandomPolicy(self.world, settings, reference),
+            RandomPolicy(self.world, settings, _generator(settings, _REFERENCE)),
         )
-        self._policies: Sequence[Policy] = (self.logging, self.logging)
-        self._draws = Draws(np.random.default_rng([settings.seed, _BEHAVIOUR]))
-        self._arrivals = Draws(np.random.default_rng([settings.seed, _ARRIVALS]))
-        self._activity_U = np.cumsum(self.world.users.activity_U)
-        self._half_activity_HU = [
-            np.cumsum(np.where(self.half_U == half, self.world.users.activity_U, 0.0))
-            for half in (CONTROL, TREATED)
+        logging = ExploringPolicy(self.popular, random, settings, lists)
+        self._policies: Sequence[Policy] = (logging, logging)
+        self._writer = EventWriter(self.world)
+        self._draws = Draws(_generator(settings, _BEHAVIOUR))
+        self._arrivals = Draws(_generator(settings, _ARRIVALS))
+        activity_U = self.world.users.activity_U
+        self._activity_U = np.cumsum(activity_U)
+        self._activity_HU = [
+            np.cumsum(np.where(self.half_U == half, activity_U, 0.0)) for half in (CONTROL, TREATED)
         ]
-        self._run = f"{settings.seed:x}-{start_ms:x}"
-        self._num_events = self._num_requests = self._num_sessions = 0
         self._busy: set[int] = set()
         self._on_offer: set[int] = set()
         self._due: list[tuple[int, int, Callable[[int], None]]] = []
@@ -163,192 +141,107 @@ class Storefront:
     def _after(self, now_ms: int, delay_s: float, happen: Callable[[int], None]) -> None:
         self._at(now_ms + max(1.0, 1_000 * delay_s / self._hurry), happen)
 
-    # Catalogue.
-
     def _publish(self, now_ms: int) -> None:
-        self.behaviour.appeal_I(now_ms)
-        on_offer = set(np.flatnonzero(self.world.available_I(now_ms)).tolist())
+        """Once a minute: announce what came on offer and what was withdrawn."""
+        self.world.advance(now_ms)
+        on_offer = set(np.flatnonzero(self.world.availability(now_ms)).tolist())
         for item in sorted(on_offer - self._on_offer):
-            self._out.append(self._catalogue_item(item, available=True))
+            self._out.append(self._writer.catalogue_item(item, available=True))
         for item in sorted(self._on_offer - on_offer):
-            self._out.append(self._catalogue_item(item, available=False))
+            self._out.append(self._writer.catalogue_item(item, available=False))
         self._on_offer = on_offer
         self._at((now_ms // MINUTE_MS + 1) * MINUTE_MS, self._publish)
 
-    def _catalogue_item(self, item: int, *, available: bool) -> CatalogueItem:
-        items = self.world.items
-        category, topic = int(items.category_I[item]), int(items.topic_I[item])
-        return CatalogueItem(
-            item_id=self.world.item_id(item),
-            title=f"Item {item} of topic {topic}",
-            categories=[f"category-{category:02d}", f"topic-{topic:03d}"],
-            attributes={"price": float(items.price_I[item])},
-            published_at_ms=int(items.published_ms_I[item]),
-            available=available,
-        )
-
-    # Sessions.
-
     def _arrive(self, now_ms: int) -> None:
-        gap_s = -np.log1p(-self._arrivals.uniform()) / self._sessions_per_s
+        """A shopper opens a session, unless they have one open; the next arrival is drawn."""
+        gap_s = -math.log1p(-self._arrivals.uniform()) / self._sessions_per_s
         self._at(now_ms + max(1.0, 1_000 * gap_s), self._arrive)
-        shopper = int(np.searchsorted(self._activity_U, self._arrivals.uniform(), side="right"))
-        shopper = min(shopper, self.settings.num_users - 1)
-        if shopper in self._busy:
-            return
-        self._busy.add(shopper)
-        self._open_page(now_ms, Session(shopper=shopper, user_id="", session_id=""))
+        shopper = _pick(self._activity_U, self._arrivals.uniform())
+        if shopper not in self._busy:
+            self._busy.add(shopper)
+            self._open_page(now_ms, Session(shopper=shopper))
 
     def _open_page(self, now_ms: int, session: Session) -> None:
         """Open a session's page; the first one, and every one under a new id, sends a visit."""
         if session.num_pages == 0 or self.settings.histories == "shuffled":
             session.user_id = self._sent_id(session.shopper)
-            self._num_sessions += 1
-            session.session_id = f"{self._run}-s{self._num_sessions:x}"
-            self._out.append(
-                Visit(
-                    event_id=self._event_id(),
-                    user_id=session.user_id,
-                    ts_ms=now_ms,
-                    session_id=session.session_id,
-                    context=self._context(session),
-                )
-            )
+            session.session_id = self._writer.new_session_id()
+            self._out.append(self._writer.visit(session, now_ms))
         session.num_pages += 1
         low_ms, high_ms = _LOAD_MS
         load_ms = low_ms + (high_ms - low_ms) * self._draws.uniform()
-        if self._draws.uniform() < self.settings.organic_share:
-            self._at(now_ms + load_ms, lambda ms: self._find(ms, session))
-        else:
-            self._at(now_ms + load_ms, lambda ms: self._view(ms, session))
+        organic = self._draws.uniform() < self.settings.organic_share
+        look = self._find if organic else self._view
+        self._at(now_ms + load_ms, lambda ms: look(ms, session))
 
     def _sent_id(self, shopper: int) -> str:
+        """Return the shopper's own id or, with shuffled histories, one of their half's."""
         if self.settings.histories == "own":
             return self.world.users.ids[shopper]
-        activity_U = self._half_activity_HU[int(self.half_U[shopper])]
-        draw = self._draws.uniform() * float(activity_U[-1])
-        return self.world.users.ids[int(np.searchsorted(activity_U, draw, side="right"))]
+        activity_U = self._activity_HU[int(self.half_U[shopper])]
+        return self.world.users.ids[_pick(activity_U, self._draws.uniform())]
 
     def _find(self, now_ms: int, session: Session) -> None:
         """A search or a link leads to an item, without a list."""
         probability_I = self.behaviour.probabilities(session.shopper, slice(None), now_ms)
         weight_I = np.cumsum(probability_I**self.settings.organic_sharpness)
-        draw = self._draws.uniform() * float(weight_I[-1])
-        item = int(np.searchsorted(weight_I, draw, side="right"))
-        self._act(now_ms, session, "view", Opened(item=item, request_id=None, list_id=None))
-        self._open_item(now_ms, session, Opened(item=item, request_id=None, list_id=None))
+        item = _pick(weight_I, self._draws.uniform())
+        self._open_item(now_ms, session, "view", _deed(session, item))
 
     def _view(self, now_ms: int, session: Session) -> None:
-        """A list is read, shown and looked at."""
+        """A list is read, shown and looked at; an item may be clicked a little later."""
         shopper = session.shopper
         request = Request(user_id=session.user_id, shopper=shopper, now_ms=now_ms)
         served = self._policies[int(self.half_U[shopper])].serve(request)
-        self._num_requests += 1
-        request_id = f"{self._run}-r{self._num_requests:x}"
-        self._out.append(self._impression(session, served, request_id, now_ms))
+        request_id = self._writer.new_request_id()
+        self._out.append(self._writer.impression(session, served, request_id, now_ms))
         probability_K = self.behaviour.probabilities(shopper, served.items, now_ms)
         chosen = self.behaviour.choose(probability_K, self._draws.uniform())
         self.tally.add(request, served, clicked=chosen >= 0)
-        if chosen >= 0:
-            opened = Opened(
-                item=int(served.items[chosen]), request_id=request_id, list_id=served.list_id
-            )
-            reading_s = self._draws.lognormal(1.5 + 0.4 * chosen, 0.5)
-            self._after(now_ms, reading_s, lambda ms: self._click(ms, session, opened))
+        if chosen < 0:
+            self._pass_over(now_ms, session, served, request_id)
             return
+        deed = _deed(session, int(served.items[chosen]), request_id, served.list_id)
+        reading_s = self._draws.lognormal(1.5 + 0.4 * chosen, 0.5)
+        self._after(now_ms, reading_s, lambda ms: self._open_item(ms, session, "click", deed))
+
+    def _pass_over(self, now_ms: int, session: Session, served: Served, request_id: str) -> None:
+        """Nothing was clicked: now and then an item is hidden; another page, or none."""
         if self._draws.uniform() < _HIDE and len(served.items):
-            self._hide_one(now_ms, session, served, request_id)
+            item = int(served.items[int(self._draws.uniform() * len(served.items))])
+            deed = _deed(session, item, request_id, served.list_id)
+            self.behaviour.hide(session.shopper, item)
+            self.application.hidden(session.user_id, item)
+            self._after(now_ms, 1.0, lambda ms: self._act(ms, "hide", deed))
         browse_s = self._draws.lognormal(self.settings.browse_median_s, 0.7)
         self._go_on(now_ms, browse_s, session)
 
-    def _click(self, now_ms: int, session: Session, opened: Opened) -> None:
-        self._act(now_ms, session, "click", opened)
-        self._open_item(now_ms, session, opened)
-
-    def _open_item(self, now_ms: int, session: Session, opened: Opened) -> None:
+    def _open_item(self, now_ms: int, session: Session, action: str, deed: Deed) -> None:
         """The shopper is on the item's page, may buy, and then goes on or leaves."""
-        self.behaviour.open(session.shopper, opened.item, now_ms)
-        self.application.opened(session.user_id, opened.item, now_ms)
+        self._act(now_ms, action, deed)
+        self.behaviour.open(session.shopper, deed.item, now_ms)
+        self.application.opened(session.user_id, deed.item, now_ms)
         settings = self.settings
         dwell_s = self._draws.lognormal(settings.dwell_median_s, settings.dwell_sigma)
         dwell_s = min(dwell_s, _LONGEST_DWELL_S)
-        user_id, session_id = session.user_id, session.session_id
         if self._draws.uniform() < _ADD_TO_CART:
-            then = Session(shopper=session.shopper, user_id=user_id, session_id=session_id)
-            self._after(
-                now_ms, 0.4 * dwell_s, lambda ms: self._act(ms, then, "add_to_cart", opened)
-            )
+            self._after(now_ms, 0.4 * dwell_s, lambda ms: self._act(ms, "add_to_cart", deed))
             if self._draws.uniform() < _PURCHASE:
-                self._after(
-                    now_ms, 0.8 * dwell_s, lambda ms: self._act(ms, then, "purchase", opened)
-                )
+                self._after(now_ms, 0.8 * dwell_s, lambda ms: self._act(ms, "purchase", deed))
         self._go_on(now_ms, dwell_s, session)
 
-    def _hide_one(self, now_ms: int, session: Session, served: Served, request_id: str) -> None:
-        item = int(served.items[int(self._draws.uniform() * len(served.items))])
-        opened = Opened(item=item, request_id=request_id, list_id=served.list_id)
-        self.behaviour.hide(session.shopper, item)
-        self.application.hidden(session.user_id, item)
-        then = Session(
-            shopper=session.shopper, user_id=session.user_id, session_id=session.session_id
-        )
-        self._after(now_ms, 1.0, lambda ms: self._act(ms, then, "hide", opened))
-
     def _go_on(self, now_ms: int, delay_s: float, session: Session) -> None:
+        """After a while the next page is opened, or the session is over."""
         if self._draws.uniform() < self.world.users.stay_U[session.shopper]:
             self._after(now_ms, delay_s, lambda ms: self._open_page(ms, session))
         else:
             self._after(now_ms, delay_s, lambda _: self._busy.discard(session.shopper))
 
-    # Events.
-
-    def _act(self, now_ms: int, session: Session, action: str, opened: Opened) -> None:
-        price = float(self.world.items.price_I[opened.item])
-        self._out.append(
-            Action(
-                event_id=self._event_id(),
-                user_id=session.user_id,
-                item_id=self.world.item_id(opened.item),
-                action=action,
-                ts_ms=now_ms,
-                session_id=session.session_id,
-                request_id=opened.request_id,
-                list_id=opened.list_id,
-                value=price if action == "purchase" else None,
-            )
-        )
-
-    def _impression(
-        self, session: Session, served: Served, request_id: str, now_ms: int
-    ) -> Impression:
-        item_id = self.world.item_id
-        return Impression(
-            event_id=self._event_id(),
-            user_id=session.user_id,
-            request_id=request_id,
-            list_id=served.list_id,
-            ts_ms=now_ms,
-            session_id=session.session_id,
-            items=[
-                ShownItem(item_id=item_id(item), position=position, propensity=propensity)
-                for position, (item, propensity) in enumerate(
-                    zip(served.items.tolist(), served.propensities, strict=True), start=1
-                )
-            ],
-            context=self._context(session),
-        )
-
-    def _context(self, session: Session) -> dict[str, str]:
-        return {"device": self.world.users.devices[session.shopper]}
-
-    def _event_id(self) -> str:
-        self._num_events += 1
-        return f"{self._run}-{self._num_events:x}"
+    def _act(self, now_ms: int, action: str, deed: Deed) -> None:
+        self._out.append(self._writer.action(action, deed, now_ms))
 
 
-def run(
-    storefront: Storefront, until_ms: int, sink: Callable[[Event], None]
-) -> int:
+def run(storefront: Storefront, until_ms: int, sink: Callable[[Event], None]) -> int:
     """Hand every event before `until_ms` to `sink`, one by one; return how many there were.
 
     A list is read only after `sink` has returned from every earlier event, so a recommender that
@@ -359,3 +252,24 @@ def run(
         sink(event)
         num_events += 1
     return num_events
+
+
+def _deed(
+    session: Session, item: int, request_id: str | None = None, list_id: str | None = None
+) -> Deed:
+    return Deed(
+        item=item,
+        user_id=session.user_id,
+        session_id=session.session_id,
+        request_id=request_id,
+        list_id=list_id,
+    )
+
+
+def _pick(cumulated_N: NDArray[np.float64], draw: float) -> int:
+    """Return the index that a uniform draw selects under cumulated weights."""
+    return int(np.searchsorted(cumulated_N, draw * float(cumulated_N[-1]), side="right"))
+
+
+def _generator(settings: Settings, purpose: int) -> np.random.Generator:
+    return np.random.default_rng([settings.seed, purpose])

@@ -25,6 +25,8 @@ _USERS, _LINKS, _ITEMS = 1, 2, 3
 # Log-odds for the first, second and third liked category, and for all the others.
 _LIKED = (1.8, 1.3, 0.9)
 _UNLIKED = -0.5
+# Most of a taste is for kinds of things; so much (log-odds) is for the single item.
+_LATENT_SPREAD = 0.5
 # Pull of the last opened item on its own category, on its topic, and on two categories after it.
 _SAME_CATEGORY, _SAME_TOPIC = 0.8, 0.9
 _FOLLOWS = (1.2, 0.7)
@@ -122,7 +124,7 @@ class World:
             return None
         return int(digits)
 
-    def available_I(self, now_ms: int) -> NDArray[np.bool_]:
+    def availability(self, now_ms: int) -> NDArray[np.bool_]:
         """Tell which items are on offer: published, and not yet past their lifetime."""
         age_ms_I = now_ms - self.items.published_ms_I
         return (age_ms_I >= 0) & (age_ms_I < self.lifetime_ms)
@@ -131,7 +133,7 @@ class World:
         """Tell whether one item is on offer."""
         return 0 <= now_ms - int(self.items.published_ms_I[item]) < self.lifetime_ms
 
-    def appeal_I(self, now_ms: int) -> NDArray[np.float64]:
+    def appeal(self, now_ms: int) -> NDArray[np.float64]:
         """Return each item's log-odds for an average shopper now; -inf where not on offer."""
         items, settings = self.items, self.settings
         age_ms_I = now_ms - items.published_ms_I
@@ -144,7 +146,7 @@ class World:
             + settings.drift * wave_I
             + settings.freshness * fresh_I
         )
-        return np.where(self.available_I(now_ms), logit_I, -np.inf)
+        return np.where(self.availability(now_ms), logit_I, -np.inf)
 
     def _draw_hour(self, hour: int) -> Items:
         rng = np.random.default_rng([self.settings.seed, _ITEMS, hour + self._first_hour])
@@ -201,7 +203,7 @@ def draw_items(
     return Items(
         category_I=category_I,
         topic_I=topic_I,
-        latent_IL=rng.normal(size=(num_items, LATENT)) / np.sqrt(LATENT),
+        latent_IL=_LATENT_SPREAD * rng.normal(size=(num_items, LATENT)) / np.sqrt(LATENT),
         appeal_I=rng.normal(size=num_items),
         period_ms_I=rng.uniform(2, 8, size=num_items) * HOUR_MS,
         phase_I=rng.uniform(0, 2 * np.pi, size=num_items),
