@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+import numpy as np
+
 from streams.chunks import Chunk
 from streams.dead_letters import is_redriven
 from streams.decoding import RefusedRecord
 from streams.engine import TP, PartitionProgress, Slice
 from streams.listing import Listing
+from streams.metric_families import observe_many
 from streams.metrics import WorkerMetrics
 from streams.ownership import OwnedPartition
 from streams.pipeline import Effects
@@ -28,8 +31,8 @@ class WorkerAccounts:
         """A slice has come from Kafka."""
         ingest = self.metrics.ingest
         self.metrics.processing.slice_events.observe(slice_.num_records)
+        observe_many(ingest.event_bytes, [len(record.value or b"") for record in slice_.records])
         for record in slice_.records:
-            ingest.event_bytes.observe(len(record.value or b""))
             if record.headers and is_redriven(record):
                 ingest.redriven.inc()
 
@@ -43,13 +46,12 @@ class WorkerAccounts:
         ingest = self.metrics.ingest
         for (kind, outcome), number in effects.outcomes.items():
             ingest.events.of(_EVENTS, kind, outcome).inc(number)
+        append_ms = np.array([record.append_ms for record, _ in chunk.events], np.int64)
+        lag_s = (append_ms - [event.ts_ms for _, event in chunk.events]) / 1000
         freshness = self.metrics.freshness.freshness.of("user")
-        for record, event in chunk.events:
-            freshness.observe(max(0.0, now_s - record.append_ms / 1000))
-            lag_ms = record.append_ms - event.ts_ms
-            ingest.event_time_lag.observe(max(0, lag_ms) / 1000)
-            if lag_ms < 0:
-                ingest.clock_skew.inc()
+        observe_many(freshness, np.maximum(now_s - append_ms / 1000, 0).tolist())
+        observe_many(ingest.event_time_lag, np.maximum(lag_s, 0).tolist())
+        ingest.clock_skew.inc(int((lag_s < 0).sum()))
         self.metrics.consumer.last_progress.set(now_s)
 
         self.listed(effects.listing)

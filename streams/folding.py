@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from featurestore.events import Action, Event, Impression, UserId, Visit
 from featurestore.state import EMPTY_STATE, FoldRules, Outcome, UserState, fold
@@ -18,8 +19,7 @@ from streams.decoding import DecodedEvent
 from streams.engine import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One event that counted, with its user's state before and after it."""
 
     record: Record
@@ -42,7 +42,7 @@ class FoldedChunk:
     states: dict[UserId, UserState]
     steps: list[Step]
     triggers: list[Step]
-    outcomes: Counter[tuple[str, str]]
+    outcomes: dict[tuple[str, str], int]
 
 
 def fold_chunk(
@@ -58,30 +58,34 @@ def fold_chunk(
     current: dict[UserId, UserState] = {}
     steps: list[Step] = []
     triggers: dict[UserId, Step] = {}
-    outcomes: Counter[tuple[str, str]] = Counter()
+    outcomes: list[tuple[type[Event], Outcome]] = []
     for record, event in events:
         user_id = event.user_id
         before = current.get(user_id) or states.get(user_id, EMPTY_STATE)
         after, outcome = fold(before, event, rules)
-        outcomes[kind_of(event), outcome] += 1
+        kind = type(event)
+        outcomes.append((kind, outcome))
         if outcome is Outcome.DUPLICATE:
             continue
         current[user_id] = after
         step = Step(record, event, before, after)
         steps.append(step)
-        if not isinstance(event, Impression):
+        if kind is not Impression:
             # Popped first, so that the users stand in the order of their last triggers.
             triggers.pop(user_id, None)
             triggers[user_id] = step
-    return FoldedChunk(current, steps, list(triggers.values()), outcomes)
+    counted = Counter(outcomes)
+    return FoldedChunk(
+        current,
+        steps,
+        list(triggers.values()),
+        {(KINDS[kind], str(outcome)): number for (kind, outcome), number in counted.items()},
+    )
 
 
-def kind_of(event: Event) -> str:
-    """Return what metrics call the event's type."""
-    match event:
-        case Action():
-            return "action"
-        case Impression():
-            return "impression"
-        case Visit():
-            return "visit"
+KINDS: Final[Mapping[type[Event], str]] = {
+    Action: "action",
+    Impression: "impression",
+    Visit: "visit",
+}
+"""What metrics call an event's type."""

@@ -109,10 +109,10 @@ class ListBuilder:
         self._config_digest = config_digest
         self._sampled_below = ranking.slate_sample_rate * 2**32
 
-    def is_sampled(self, request: ListRequest) -> bool:
-        """Whether the list's candidates are logged; the same for every replay."""
-        place = request.partition << 48 | request.offset
-        hashed = crc32(place.to_bytes(8, "little"), crc32(request.user_id.encode()))
+    def is_sampled(self, user_id: UserId, partition: int, offset: int) -> bool:
+        """Whether a list's candidates are logged; the same for every replay."""
+        place = partition << 48 | offset
+        hashed = crc32(place.to_bytes(8, "little"), crc32(user_id.encode()))
         return hashed < self._sampled_below
 
     def build(
@@ -206,7 +206,7 @@ class ListBuilder:
         online = live.online
         keys = online.vocabulary.keys[candidates.codes]
         rows = live.catalogue.rows_of(keys)
-        is_sampled = self.is_sampled(request)
+        is_sampled = self.is_sampled(request.user_id, request.partition, request.offset)
         features_NF = None
         if is_sampled or not by_clicks:
             features_NF = next_features(candidates, is_cold=not query.previous)

@@ -26,6 +26,38 @@ MAX_OWED: Final = 250_000
 until their next event."""
 
 
+class StateCache:
+    """The states of the users written last; a mapping for reading.
+
+    Two generations instead of an exact order of use: a put is one `dict.update`, and the older
+    generation goes as a whole when the younger has half of what may be kept.
+    """
+
+    __slots__ = ("_older", "_younger")
+
+    def __init__(self) -> None:
+        self._younger: dict[UserId, UserState] = {}
+        self._older: dict[UserId, UserState] = {}
+
+    def __len__(self) -> int:
+        return len(self._younger.keys() | self._older.keys())
+
+    def get(self, user_id: UserId) -> UserState | None:
+        """Return the user's latest state, if it is kept."""
+        return self._younger.get(user_id) or self._older.get(user_id)
+
+    def put(self, states: Mapping[UserId, UserState], max_users: int) -> None:
+        """Keep these states, and at most `max_users` (but all of these) in all."""
+        self._younger.update(states)
+        if len(self._younger) * 2 > max_users:
+            self._younger, self._older = {}, self._younger
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._younger.clear()
+        self._older.clear()
+
+
 @dataclass(slots=True, kw_only=True)
 class OwnedPartition:
     """One partition of `events` while it is ours.
@@ -33,28 +65,15 @@ class OwnedPartition:
     Attributes:
         number: Of the partition.
         checkpoint: What stands in the store; None before the first commit.
-        states: Decoded states of its users, the longest unused first.
+        states: Decoded states of its latest users.
         owed: Users whose events were folded without a list while catching up, with the context
             of their last trigger; the longest waiting first.
     """
 
     number: int
     checkpoint: Checkpoint | None
-    states: dict[UserId, UserState] = field(default_factory=dict)
+    states: StateCache = field(default_factory=StateCache)
     owed: dict[UserId, Context | None] = field(default_factory=dict)
-
-    def missing(self, user_ids: Iterable[UserId]) -> list[UserId]:
-        """Return the users, each once, whose state is not in memory."""
-        return [user_id for user_id in dict.fromkeys(user_ids) if user_id not in self.states]
-
-    def remember(self, states: Mapping[UserId, UserState], max_users: int) -> None:
-        """Keep these states as the latest used ones, and at most `max_users` in all."""
-        kept = self.states
-        for user_id, state in states.items():
-            kept.pop(user_id, None)
-            kept[user_id] = state
-        for user_id in list(kept)[: len(kept) - max_users] if len(kept) > max_users else ():
-            del kept[user_id]
 
     def not_yet_written(self, chunk: Chunk) -> Chunk | None:
         """Return what of a chunk lies behind the checkpoint; None where nothing does."""
@@ -63,7 +82,7 @@ class OwnedPartition:
     def written(self, new: Checkpoint, effects: Effects, *, max_users: int) -> None:
         """A chunk's effects stand in the store, at this checkpoint."""
         self.checkpoint = new
-        self.remember(effects.states, max_users)
+        self.states.put(effects.states, max_users)
         for user_id in effects.lists:
             self.owed.pop(user_id, None)
         for user_id, context in effects.owed.items():

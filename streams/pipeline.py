@@ -7,7 +7,6 @@ a file. The same events, states and models give the same effects.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -45,7 +44,7 @@ class Effects:
     lists: dict[UserId, RecommendationList]
     owed: dict[UserId, Context | None]
     record: ExamplesRecord
-    outcomes: Counter[tuple[str, str]]
+    outcomes: dict[tuple[str, str], int]
     listing: Listing = field(default_factory=Listing)
 
 
@@ -78,7 +77,7 @@ class Pipeline:
         self._rules = rules
         self._featurer = featurer
         self._builder = builder
-        self._contexts = tuple(contexts)
+        self._contexts = frozenset(contexts)
         self._layout_digest = layout_digest
         self._config_digest = config_digest
 
@@ -115,8 +114,15 @@ class Pipeline:
         folded = fold_chunk(chunk.events, states, self._rules)
         laps.lap("fold")
         shown = [step for step in folded.steps if isinstance(step.event, Impression)]
-        requests = [_request(chunk.partition, step) for step in folded.triggers]
-        wanted = [one for one in requests if wants_lists or self._builder.is_sampled(one)]
+        triggers = folded.triggers
+        if not wants_lists:
+            is_sampled = self._builder.is_sampled
+            triggers = [
+                step
+                for step in triggers
+                if is_sampled(step.event.user_id, chunk.partition, step.record.offset)
+            ]
+        wanted = [_request(chunk.partition, step) for step in triggers]
         asked = [*map(_asked_when_shown, shown), *map(ListRequest.asked, wanted)]
         queries = self._queries(asked, live)
         laps.lap("encode")
@@ -148,7 +154,7 @@ class Pipeline:
         return Effects(
             states=folded.states,
             lists={made.user_id: made for made in listing.lists} if wants_lists else {},
-            owed={} if wants_lists else {one.user_id: one.context for one in requests},
+            owed={} if wants_lists else _owed(folded.triggers),
             record=record,
             outcomes=folded.outcomes,
             listing=listing,
@@ -214,6 +220,10 @@ class Pipeline:
 def _request(partition: int, step: Step) -> ListRequest:
     event = step.event
     return ListRequest(event.user_id, step.after, partition, step.record.offset, event.context)
+
+
+def _owed(triggers: Sequence[Step]) -> dict[UserId, Context | None]:
+    return {step.event.user_id: step.event.context for step in triggers}
 
 
 def _asked_when_shown(step: Step) -> Asked:

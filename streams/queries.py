@@ -8,8 +8,7 @@ with, and the encoder's gap is the time from the user's last action to that even
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from featurestore.actions import ActionTable
 from featurestore.events import Context, UserId
@@ -22,8 +21,7 @@ MAX_SEQUENCE: Final = 50
 """Actions that the encoder is given at most; a bundle may have been trained on fewer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """One moment of one user.
 
     Attributes:

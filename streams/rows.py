@@ -5,7 +5,6 @@ Pure. Rows name their items by index into the record's list of items, each item 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from featurestore.actions import ActionTable, Effect
@@ -17,6 +16,9 @@ from streams.listing import LoggedSlate
 
 NUM_PREVIOUS: Final = 3
 """How many preceding positive items an action names: co-visitation counts so many steps back."""
+
+
+_NOTHING: Final[dict[str, str]] = {}
 
 
 class ItemIndex:
@@ -40,7 +42,7 @@ def action_row(
     step: Step,
     event: Action,
     table: ActionTable,
-    contexts: Sequence[str],
+    contexts: frozenset[str],
     items: ItemIndex,
 ) -> ActionRow:
     """Return an action's row; one that is not positive weighs nothing.
@@ -66,7 +68,7 @@ def action_row(
         request_id=event.request_id or "",
         list_id=event.list_id or "",
         previous=b"" if previous is None else previous.astype("<u8").tobytes(),
-        context=_kept(event.context, contexts) if is_positive else {},
+        context=_kept(event.context, contexts) if is_positive else _NOTHING,
     )
 
 
@@ -106,7 +108,7 @@ def slate_row(step: Step, slate: LoggedSlate, items: ItemIndex) -> SlateRow:
     )
 
 
-def _kept(context: Context | None, names: Sequence[str]) -> dict[str, str]:
-    if not context or not names:
-        return {}
-    return {name: str(context[name]) for name in names if name in context}
+def _kept(context: Context | None, names: frozenset[str]) -> dict[str, str]:
+    if not context or names.isdisjoint(context):
+        return _NOTHING
+    return {name: str(value) for name, value in context.items() if name in names}

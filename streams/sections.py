@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from featurestore.store import MAX_LISTS_PER_COMMIT
 from streams.config_reader import Secret
 
 
@@ -75,7 +76,8 @@ class WorkerConfig:
         slice_events: Most events taken over from one fetch.
         catch_up_events: A partition that lies further behind is folded without building lists;
             each user gets one list when it has caught up.
-        cached_users: Decoded user states kept in memory, over all partitions.
+        cached_users: Decoded user states kept in memory, over all partitions; a user with 200
+            actions takes about 2.5 KB.
         stall_timeout_s: Time without progress, while events wait, that ends the process.
     """
 
@@ -85,8 +87,24 @@ class WorkerConfig:
     chunk_events: int = 512
     slice_events: int = 1000
     catch_up_events: int = 5000
-    cached_users: int = 50_000
+    cached_users: int = 100_000
     stall_timeout_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Refuse chunks that the store would refuse.
+
+        Raises:
+            ValueError: Naming every bad value.
+        """
+        checks = [
+            (1 <= self.chunk_users <= MAX_LISTS_PER_COMMIT, "chunk_users from 1 to 64"),
+            (1 <= self.chunk_events <= 4096, "chunk_events from 1 to 4096"),
+            (1 <= self.slice_events <= 10_000, "slice_events from 1 to 10000"),
+            (self.catch_up_events >= 0, "catch_up_events not below 0"),
+            (self.cached_users >= 0, "cached_users not below 0"),
+        ]
+        if bad := [expected for holds, expected in checks if not holds]:
+            raise ValueError(", ".join(bad))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

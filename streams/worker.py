@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import faust
@@ -20,7 +19,7 @@ import faust
 from featurestore.catalogue import Catalogue
 from featurestore.events import UserId
 from featurestore.redis_store import RedisStore
-from featurestore.state import UserState
+from featurestore.state import EMPTY_STATE, UserState
 from featurestore.store import Checkpoint, Store
 from streams.accounting import WorkerAccounts
 from streams.chunks import Chunk, chunks_of
@@ -234,12 +233,17 @@ class Worker:
         )
 
     async def _states_of(
-        self, owned: OwnedPartition, user_ids: list[UserId]
-    ) -> Mapping[UserId, UserState]:
-        missing = owned.missing(user_ids)
-        if not missing:
-            return owned.states
-        return ChainMap(await self._store.load(owned.number, missing), owned.states)
+        self, owned: OwnedPartition, user_ids: Iterable[UserId]
+    ) -> dict[UserId, UserState]:
+        """The states of those users who have one, from memory or from the store."""
+        wanted = dict.fromkeys(user_ids)
+        states = {
+            user_id: state for user_id in wanted if (state := owned.states.get(user_id)) is not None
+        }
+        if len(states) < len(wanted):
+            missing = [user_id for user_id in wanted if user_id not in states]
+            states.update(await self._store.load(owned.number, missing))
+        return states
 
     async def _log(self, chunk: Chunk, effects: Effects) -> None:
         """Have Kafka acknowledge the dead letters and the examples of a chunk."""
@@ -291,12 +295,15 @@ class Worker:
             if owned.checkpoint is None:
                 raise AssertionError("lists are owed for events that were written")
             owed = owned.first_owed(self._config.worker.chunk_users)
-            states = await self._states_of(owned, list(owed))
+            states = await self._states_of(owned, owed)
             self._watch.start()
             listing = self._pipeline.lists_at(
                 owned.checkpoint.next_offset - 1,
                 number,
-                {user_id: (states[user_id], context) for user_id, context in owed.items()},
+                {
+                    user_id: (states.get(user_id, EMPTY_STATE), context)
+                    for user_id, context in owed.items()
+                },
                 self._live,
                 computed_at_ms=time.time_ns() // 1_000_000,
                 laps=self._watch,

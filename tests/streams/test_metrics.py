@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
-from streams.metric_families import LABEL_VALUES, Labelled
+from streams.metric_families import LABEL_VALUES, Labelled, observe_many
 from streams.metrics import LearnerMetrics, TrainerMetrics, WorkerMetrics, serve_metrics
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "metrics.txt"
@@ -112,3 +112,15 @@ def test_a_taken_port_is_named() -> None:
             serve_metrics(WorkerMetrics().registry, server.port, "127.0.0.1")
     finally:
         server.close()
+
+
+def test_observing_many_is_observing_each() -> None:
+    one_by_one, at_once = WorkerMetrics(), WorkerMetrics()
+    values = [0.0, 0.005, 0.0051, 0.2, 0.2000001, 1.0, 299.0, 300.0, 1e9]
+    for value in values:
+        one_by_one.freshness.freshness.of("user").observe(value)
+
+    observe_many(at_once.freshness.freshness.of("user"), values)
+    observe_many(at_once.freshness.freshness.of("user"), [])
+
+    assert generate_latest(at_once.registry) == generate_latest(one_by_one.registry)
