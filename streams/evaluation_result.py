@@ -42,7 +42,7 @@ class NextItem(Struct, frozen=True, kw_only=True):
     Attributes:
         served: The list in the store, left by the user's last action or visit, or `rec:popular`.
         asked: A list computed at the action's time, without knowing anything of the action.
-        coverage: Share of the items known at the end that stood in at least one evaluated list.
+        coverage: Share of the items known at the end that stood in at least one list served.
         evaluated: Number of actions evaluated.
         recall_miss: Of these, actions whose item was not among the candidates when asked.
         never_seen: Of these, actions whose item had not occurred in the log before (always misses).

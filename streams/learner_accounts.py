@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from streams.attribution import ClosedSlate, JoinOutcome
 from streams.engine import TP, PartitionProgress, Slice
+from streams.evaluation_metrics import area_under_curve
 from streams.learner_fold import LearnEffects
 from streams.metric_families import CALIBRATION_EDGES
 from streams.metrics import LearnerMetrics
@@ -48,7 +49,7 @@ class LearnerAccounts:
         if self._recent:
             scores = np.concatenate([scores for scores, _ in self._recent])
             labels = np.concatenate([labels for _, labels in self._recent])
-            auc = auc_of(scores, labels)
+            auc = area_under_curve(scores, labels)
             if auc is not None:
                 self.metrics.click.window_auc.set(auc)
 
@@ -102,20 +103,3 @@ class LearnerAccounts:
             click.bin_predictions.of(edge).inc(probability)
             if is_clicked:
                 click.bin_clicks.of(edge).inc()
-
-
-def auc_of(scores: npt.NDArray[np.float64], labels: npt.NDArray[np.bool_]) -> float | None:
-    """Return the probability that a positive scores above a negative, ties half; None without both.
-
-    >>> auc_of(np.array([0.9, 0.5, 0.5, 0.1]), np.array([True, True, False, False]))
-    0.875
-    """
-    num_positive = int(labels.sum())
-    num_negative = len(labels) - num_positive
-    if not num_positive or not num_negative:
-        return None
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    mean_ranks = np.cumsum(counts) - (counts - 1) / 2
-    ranks = mean_ranks[inverse]
-    above = float(ranks[labels].sum()) - num_positive * (num_positive + 1) / 2
-    return above / (num_positive * num_negative)

@@ -1,0 +1,259 @@
+"""How good would the lists and predictions have been on this log? The `stream` protocol.
+
+The file's events go one by one through the very pipeline and learner of the live system, as one
+partition, without Kafka, Redis or a wall clock; the worker's replica is the learner's own models,
+so nothing is stale but the lists in the store. Before an evaluated action is taken in, two lists
+are judged: the one that the store holds, and one asked for at the action's time, which knows the
+user's last event, the time, and nothing of the action.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from featurestore.actions import ActionTable
+from featurestore.catalogue import Catalogue
+from featurestore.events import Action, EventRefused, UserId, decode_event
+from featurestore.keys import item_key
+from featurestore.lists import RecommendationList
+from featurestore.state import EMPTY_STATE, Outcome, UserState
+from models.vocabulary import UNKNOWN
+from streams.chunks import Chunk
+from streams.composition import build_pipeline
+from streams.config import Config
+from streams.decoding import DecodedEvent
+from streams.engine import Record
+from streams.evaluation_lists import Judge, JudgedList, place_in
+from streams.evaluation_plan import Plan, Start, plan
+from streams.evaluation_result import (
+    AttributionRule,
+    Cost,
+    Ingested,
+    Result,
+    Window,
+)
+from streams.evaluation_tally import ClickTally, ItemTally, Verdict
+from streams.event_file import read_values
+from streams.learner_fold import LearnerFold
+from streams.live import LiveModels
+from streams.popular import popular_list
+from streams.queries import Asked
+from streams.stopwatch import NoLaps
+
+_PARTITION: Final = 0
+_TOPIC_ID: Final = "file"
+_NOTHING_LOST: Final = -1
+_PROGRESS_EVENTS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What is to be evaluated.
+
+    Attributes:
+        path: The event file.
+        start: Where evaluation begins; everything before it is learned from, too.
+        sample: Share of label actions evaluated, by `seed`.
+        seed: See `streams.evaluation_plan.plan`.
+        overrides: The `--set` by which the configuration was made, to be named in the result.
+    """
+
+    path: Path
+    start: Start
+    sample: float = 1.0
+    seed: int = 7
+    overrides: tuple[str, ...] = ()
+
+
+def evaluate(
+    evaluation: Evaluation,
+    config: Config,
+    on_progress: Callable[[int, int], object] = lambda _done, _total: None,
+) -> Result:
+    """Run the `stream` protocol.
+
+    Args:
+        evaluation: What.
+        config: As the live system would have it.
+        on_progress: Told now and then how many events of how many are done.
+
+    Raises:
+        EventFileError: The file cannot be read.
+    """
+    cpu_s, wall_s = time.process_time(), time.monotonic()
+    planned = plan(
+        read_values(evaluation.path),
+        config.action_table(),
+        evaluation.start,
+        sample=evaluation.sample,
+        seed=evaluation.seed,
+    )
+    run = _Run(config, planned)
+    for place, value in enumerate(read_values(evaluation.path)):
+        run.take(place, value)
+        if place % _PROGRESS_EVENTS == 0:
+            on_progress(place, planned.num_events)
+    run.finish()
+    on_progress(planned.num_events, planned.num_events)
+    cost = Cost(
+        cpu_s=time.process_time() - cpu_s,
+        wall_s=time.monotonic() - wall_s,
+        peak_rss_mb=_peak_rss_mb(),
+        events=planned.num_events,
+        lists=run.num_lists,
+        training_cpu_s=0.0,
+    )
+    return run.result(evaluation, cost)
+
+
+class _Run:
+    """One pass over the file."""
+
+    def __init__(self, config: Config, planned: Plan) -> None:
+        self._config = config
+        self._plan = planned
+        self._table: ActionTable = config.action_table()
+        online = config.online_models()
+        self._live = LiveModels(online, Catalogue(numeric=config.features.numeric))
+        self._pipeline = build_pipeline(config, self._live)
+        self._fold = LearnerFold(
+            online, config.attribution, layout=config.layout_digest(online), topic_id=_TOPIC_ID
+        )
+        self._judge = Judge(config, self._live)
+        self._states: dict[UserId, UserState] = {}
+        self._stored: dict[UserId, JudgedList] = {}
+        self._items = ItemTally()
+        self._clicks = ClickTally(planned.first)
+        self._outcomes: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+        self._digest = blake2b(digest_size=16)
+        self._laps = NoLaps()
+        self.num_lists = 0
+
+    def take(self, place: int, value: bytes) -> None:
+        """Take the event at one place of the file in."""
+        self._digest.update(value)
+        try:
+            event = decode_event(value)
+        except EventRefused as refusal:
+            self._refused[str(refusal.reason)] += 1
+            self._process(place, [])
+            return
+        verdict = None
+        if self._plan.is_asked[place] and isinstance(event, Action):
+            verdict = self._evaluated(place, event)
+        record = Record(place, None, None, event.ts_ms)
+        outcome = self._process(place, [DecodedEvent(record, event)])
+        if verdict is not None and outcome is not Outcome.DUPLICATE:
+            self._items.add(verdict)
+
+    def finish(self) -> None:
+        """Close the slates that are open at the file's end."""
+        self._clicks.add(self._fold.flush())
+
+    def result(self, evaluation: Evaluation, cost: Cost) -> Result:
+        """Return the figures."""
+        config, planned = self._config, self._plan
+        return Result(
+            headrace=version("headrace"),
+            file=evaluation.path.name,
+            file_digest=self._digest.hexdigest(),
+            configuration=config.digest(),
+            overrides=list(evaluation.overrides),
+            window=Window(
+                evaluate_from_ms=planned.first_ms,
+                evaluate_from_event=planned.first,
+                sample=evaluation.sample,
+                seed=evaluation.seed,
+            ),
+            attribution=AttributionRule(
+                window_ms=config.attribution.window_ms,
+                after_click_ms=config.attribution.after_click_ms,
+                outcomes=dict(sorted(self._clicks.joins.items())),
+            ),
+            next_item=self._items.next_item(len(self._live.online.vocabulary)),
+            sources=self._items.sources(),
+            models=self._items.models(),
+            click=self._clicks.quality(),
+            ingested=Ingested(
+                outcomes=dict(sorted(self._outcomes.items())),
+                refused=dict(sorted(self._refused.items())),
+            ),
+            bundles=[],
+            cost=cost,
+        )
+
+    def _process(self, place: int, events: list[DecodedEvent]) -> Outcome | None:
+        """Let pipeline and learner take one place of the file in, as a chunk of its own."""
+        effects = self._pipeline.process(
+            Chunk(
+                partition=_PARTITION,
+                from_offset=place,
+                to_offset=place + 1,
+                events=events,
+                refused=[],
+            ),
+            self._states,
+            self._live,
+            topic_id=_TOPIC_ID,
+            lost_from=_NOTHING_LOST,
+            wants_lists=bool(self._plan.is_read[place]),
+            computed_at_ms=0,
+            laps=self._laps,
+        )
+        self._states.update(effects.states)
+        self.num_lists += len(effects.listing.lists)
+        for made, ranked in zip(effects.lists.values(), effects.listing.ranked, strict=False):
+            event, state = events[0].event, effects.states[made.user_id]
+            asked = Asked(made.user_id, state, state.clock_ms, event.context)
+            self._stored[made.user_id] = self._judge.judged(made, ranked, asked)
+        self._clicks.add(self._fold.fold(effects.record, place))
+        for (_, outcome), number in effects.outcomes.items():
+            self._outcomes[outcome] += number
+            return Outcome(outcome)
+        return None
+
+    def _evaluated(self, place: int, event: Action) -> Verdict:
+        """Judge the list in the store, and one asked for now, before the action is known."""
+        item_id, stored = event.item_id or "", self._stored.pop(event.user_id, None)
+        asked = self._judge.ask(
+            event.user_id,
+            self._states.get(event.user_id, EMPTY_STATE),
+            now_ms=event.ts_ms,
+            context=None if stored is None else stored.context,
+            offset=place,
+        )
+        self.num_lists += 1
+        made = self._popular() if stored is None else stored.made
+        return Verdict(
+            served=place_in(made, item_id)
+            if stored is None
+            else self._judge.place(stored, item_id),
+            asked=self._judge.place(asked, item_id),
+            is_popular=stored is None,
+            is_never_seen=self._live.online.vocabulary.code(item_key(item_id)) == UNKNOWN,
+            served_items=tuple([item.item_id for item in made.items]),
+        )
+
+    def _popular(self) -> RecommendationList:
+        return popular_list(
+            self._live.online,
+            num_items=self._config.ranking.list_size,
+            config_digest=self._config.digest(),
+            computed_at_ms=0,
+        )
+
+
+def _peak_rss_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Kibibytes on Linux, bytes on macOS.
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

@@ -1,0 +1,158 @@
+"""Where does an item stand in a list, and where would each source and model have put it?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from featurestore.events import Context, UserId
+from featurestore.keys import item_key
+from featurestore.lists import RecommendationList
+from featurestore.state import UserState
+from models.next_features import next_features
+from models.vocabulary import UNKNOWN
+from streams.composition import build_featurer, build_list_builder
+from streams.config import Config
+from streams.evaluation_metrics import rank_among
+from streams.evaluation_tally import Placing
+from streams.listing import ListRequest
+from streams.live import LiveModels
+from streams.queries import Asked, queries_of
+from streams.recommending import Ranked
+from streams.stopwatch import NoLaps
+
+NEXT_HEAD: Final = "next_head"
+SOURCE_ORDER: Final = "source_order"
+CLICK_HEAD: Final = "click_head"
+_PARTITION: Final = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedList:
+    """A list, and the same candidates in the order of each source and model.
+
+    Attributes:
+        made: The list.
+        codes: Its candidates, int32[N].
+        by_source: Scores of each proposing source, float[N].
+        by_model: Scores of each order, float[N].
+        context: Of the event that caused it.
+    """
+
+    made: RecommendationList
+    codes: npt.NDArray[np.int32]
+    by_source: Mapping[str, npt.NDArray[np.float32]]
+    by_model: Mapping[str, npt.NDArray[np.float64]]
+    context: Context | None
+
+
+class Judge:
+    """Asks for lists as the pipeline would, and compares orders of their candidates."""
+
+    def __init__(self, config: Config, live: LiveModels) -> None:
+        self._live = live
+        self._table = config.action_table()
+        self._featurer = build_featurer(config, live)
+        self._builder = build_list_builder(config, self._featurer)
+        self._proposing = [name for name, limit in config.retrieval.limits.items() if limit > 0]
+        names = live.online.next_feature_names
+        self._tuned = np.zeros(len(names))
+        for name, weight in config.online.initial_next_weights.items():
+            self._tuned[names.index(name)] = weight
+
+    def ask(
+        self,
+        user_id: UserId,
+        state: UserState,
+        *,
+        now_ms: int,
+        context: Context | None,
+        offset: int,
+    ) -> JudgedList:
+        """Return the list that the user would get at `now_ms`, of event time.
+
+        Args:
+            user_id: Whose.
+            state: What is known of the user.
+            now_ms: For the counters' decay and the items' ages; no event of the user's tells it.
+            context: Of the user's last event.
+            offset: Of the event that comes next.
+        """
+        asked = Asked(user_id, state, now_ms, context)
+        queries = queries_of(
+            [asked],
+            self._live,
+            table=self._table,
+            num_previous=self._live.online.covisitation.num_previous,
+        )
+        request = ListRequest(user_id, state, _PARTITION, offset, context)
+        listing = self._builder.build(
+            [request], queries, self._live, computed_at_ms=now_ms, laps=NoLaps()
+        )
+        return self.judged(listing.lists[0], listing.ranked[0], request.asked())
+
+    def judged(self, made: RecommendationList, ranked: Ranked, asked: Asked) -> JudgedList:
+        """Return a list with the orders that its candidates could have had."""
+        candidates = ranked.candidates
+        columns = {source.name: at for at, source in enumerate(self._live.sources)}
+        return JudgedList(
+            made=made,
+            codes=candidates.codes,
+            by_source={
+                name: candidates.scores[:, columns[name]]
+                for name in self._proposing
+                if name in columns
+            },
+            by_model=self._orders(ranked, asked),
+            context=asked.context,
+        )
+
+    def place(self, judged: JudgedList, item_id: str) -> Placing:
+        """Return where an item stands."""
+        in_list = place_in(judged.made, item_id).in_list
+        code = self._live.online.vocabulary.code(item_key(item_id))
+        found = np.flatnonzero(judged.codes == code)
+        if code == UNKNOWN or not found.size:
+            return Placing(
+                in_list=in_list,
+                by_source=dict.fromkeys(judged.by_source, 0),
+                by_model=dict.fromkeys(judged.by_model, 0),
+            )
+        index = int(found[0])
+        return Placing(
+            in_list=in_list,
+            by_source={
+                name: rank_among(scores, index) for name, scores in judged.by_source.items()
+            },
+            by_model={name: rank_among(scores, index) for name, scores in judged.by_model.items()},
+            is_candidate=True,
+        )
+
+    def _orders(self, ranked: Ranked, asked: Asked) -> dict[str, npt.NDArray[np.float64]]:
+        online, candidates = self._live.online, ranked.candidates
+        is_cold = not len(asked.state.previous_positive_keys(1, self._table))
+        features_NF = next_features(candidates, is_cold=is_cold)
+        num_features = len(self._tuned)
+        learned = online.next.weights[:num_features]
+        if is_cold:
+            learned = learned + online.next.weights[num_features:]
+        orders = {
+            NEXT_HEAD: (features_NF * learned).sum(axis=1),
+            SOURCE_ORDER: (features_NF * self._tuned).sum(axis=1),
+        }
+        if online.click.evidence > 0:
+            keys = online.vocabulary.keys[candidates.codes]
+            rows = self._live.catalogue.rows_of(keys)
+            features = self._featurer.of_candidates(asked, keys, rows, candidates, self._live)
+            orders[CLICK_HEAD] = online.click.logits(features.relevance)
+        return orders
+
+
+def place_in(made: RecommendationList, item_id: str) -> Placing:
+    """Return where an item stands in a list of which nothing else is known."""
+    items: list[str] = [item.item_id for item in made.items]
+    return Placing(in_list=items.index(item_id) + 1 if item_id in items else 0)
