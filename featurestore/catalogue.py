@@ -145,9 +145,10 @@ class Catalogue:
     def _forget(self, item_id: ItemId) -> None:
         self.num_forgotten += 1
         self._digest ^= _digest(self._items.pop(item_id))
-        row = self._row_of_key[item_key(item_id)]
-        if self._ids[row] == item_id:
-            del self._row_of_key[item_key(item_id)]
+        key = item_key(item_id)
+        row = self._row_of_key.get(key, UNKNOWN)
+        if row != UNKNOWN and self._ids[row] == item_id:
+            del self._row_of_key[key]
             self._ids[row] = None
             self._free_rows.append(row)
 

@@ -3,6 +3,7 @@
 import random
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -114,3 +115,20 @@ def test_many_items_keep_their_rows_apart() -> None:
     rows = filled.rows_of(item_keys(ids))
     assert filled.published_at_ms(rows).tolist() == list(range(1, 5_001))
     assert [filled.id_of(key) for key in item_keys(ids).tolist()] == ids
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_two_items_with_one_key_the_smaller_id_is_read_in_either_order(
+    order: tuple[int, int],
+) -> None:
+    twins = [item("i146663", available=False), item("i56331")]
+    assert item_key("i146663") == item_key("i56331")
+    filled = Catalogue(max_items=2)
+    for at in order:
+        filled.put(twins[at])
+    assert filled.id_of(item_key("i56331")) == "i146663"
+    assert filled.available_mask(item_keys(["i56331"])).tolist() == [False]
+    for other in ("x", "y"):
+        filled.put(item(other))
+    assert filled.num_forgotten == 2
+    assert filled.id_of(item_key("i56331")) is None
