@@ -12,7 +12,9 @@ from streams.chunks import Chunk
 from streams.dead_letters import is_redriven
 from streams.decoding import RefusedRecord
 from streams.engine import TP, PartitionProgress, Slice
+from streams.list_quality import LatestLists
 from streams.listing import Listing
+from streams.live import LiveModels
 from streams.metric_families import observe_many
 from streams.metrics import WorkerMetrics
 from streams.ownership import OwnedPartition
@@ -26,6 +28,7 @@ class WorkerAccounts:
 
     def __init__(self, metrics: WorkerMetrics) -> None:
         self.metrics = metrics
+        self._latest = LatestLists()
 
     def received(self, slice_: Slice) -> None:
         """A slice has come from Kafka."""
@@ -54,10 +57,14 @@ class WorkerAccounts:
         ingest.clock_skew.inc(int((lag_s < 0).sum()))
         self.metrics.consumer.last_progress.set(now_s)
 
+        # Clicks are looked up before the lists that they caused replace those that they were on.
+        for source, number in self._latest.sources_of_clicks(effects.record).items():
+            self.metrics.recommendations.clicks.of(source).inc(number)
         self.listed(effects.listing)
 
     def listed(self, listing: Listing) -> None:
         """Lists were written."""
+        self._latest.add(listing.lists)
         recommendations = self.metrics.recommendations
         for made in listing.lists:
             outcome = "ok" if made.items else "empty"
@@ -66,6 +73,15 @@ class WorkerAccounts:
             recommendations.candidates.of(source).inc(number)
         for source, number in listing.recommended.items():
             recommendations.items.of(source).inc(number)
+
+    def measure(self, live: LiveModels) -> None:
+        """Measure what the latest lists are like."""
+        quality = self._latest.quality(live)
+        if quality is not None:
+            recommendations = self.metrics.recommendations
+            recommendations.coverage.set(quality.coverage)
+            recommendations.diversity.set(quality.diversity)
+            recommendations.novelty.set(quality.novelty_bits)
 
     def _refused(self, refused: Iterable[RefusedRecord]) -> None:
         reasons = Counter(str(one.refusal.reason) for one in refused)
@@ -101,6 +117,6 @@ class WorkerAccounts:
         for tp, at in progress.items():
             self.metrics.consumer.lag.of(_EVENTS, str(tp.partition)).set(at.lag)
         partitions = list(owned)
-        processing = self.metrics.processing
-        processing.cached_users.set(sum(len(one.states) for one in partitions))
-        processing.owed_lists.set(sum(len(one.owed) for one in partitions))
+        held = self.metrics.held
+        held.cached_users.set(sum(len(one.states) for one in partitions))
+        held.owed_lists.set(sum(len(one.owed) for one in partitions))

@@ -115,6 +115,12 @@ class ProcessingMetrics:
         self.agent_errors = make.counters(
             "agent_errors_total", "Faults that were retried or ended the process", "agent", "error"
         )
+
+
+class HeldMetrics:
+    """What a worker keeps in memory."""
+
+    def __init__(self, make: Families) -> None:
         self.owed_lists = make.gauge(
             "owed_lists", "Users who wait for a list since the worker caught up"
         )
@@ -269,6 +275,7 @@ class WorkerMetrics:
         self.redis = RedisMetrics(make)
         self.models = ModelMetrics(make)
         self.online = OnlineMetrics(make)
+        self.held = HeldMetrics(make)
 
 
 class LearnerMetrics:

@@ -10,6 +10,7 @@ that a pure module could.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -54,6 +55,7 @@ from streams.worker_store import WorkerStore
 MAX_RECORD_BYTES: Final = 15 * 1024 * 1024
 """Largest record of examples or dead letters; their topics allow a little more."""
 _LOOK_S: Final = 0.5
+_LOOKS_PER_MEASURE: Final = 20
 
 
 def run_worker(config: Config) -> int:
@@ -319,11 +321,15 @@ class Worker:
 
     async def _watch_progress(self) -> None:
         delays = self._accounts.metrics.processing.event_loop_delay
-        while not self.app.control.is_stopping:
+        for look in itertools.count(1):
+            if self.app.control.is_stopping:
+                return
             started_s = time.perf_counter()
             await asyncio.sleep(_LOOK_S)
             delays.observe(max(0.0, time.perf_counter() - started_s - _LOOK_S))
             self._accounts.progress(self.app.progress(), self._owned.values())
+            if look % _LOOKS_PER_MEASURE == 0:
+                self._accounts.measure(self._live)
 
     @property
     def _max_users(self) -> int:

@@ -1,12 +1,24 @@
 """Configuration: precedence, every problem at once, secrets, digest."""
 
+import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from featurestore.actions import Effect
-from streams.config import Config, ConfigRefused, as_plain, config_of, load_config
+from streams.config import (
+    CONFIG_VARIABLE,
+    ENVIRONMENT,
+    Config,
+    ConfigRefused,
+    as_plain,
+    config_of,
+    load_config,
+)
 
+PORT_VARIABLE = "HEADRACE_WORKER_METRICS_PORT"
+DOCUMENTED = Path(__file__).parents[2] / "headrace.toml"
 SECRET_URL = "redis://:hunter2@elsewhere:6379/0"  # noqa: S105  # what must not be printed
 
 
@@ -15,9 +27,34 @@ def test_nothing_configured_is_the_defaults() -> None:
 
 
 def test_the_documented_file_holds_exactly_the_defaults() -> None:
-    documented = Path(__file__).parents[2] / "headrace.toml"
+    assert load_config(DOCUMENTED, {}) == Config()
 
-    assert load_config(documented, {}) == Config()
+
+def test_the_documented_file_names_every_key() -> None:
+    documented = tomllib.loads(DOCUMENTED.read_text())
+
+    def undocumented(values: object, shown: object, key: str) -> list[str]:
+        if not isinstance(values, dict):
+            return []
+        known = shown if isinstance(shown, dict) else {}
+        found = []
+        for name, value in values.items():
+            # An action's name is its table, and most are no label.
+            if name in known:
+                found += undocumented(value, known[name], f"{key}.{name}")
+            elif not key.startswith(".actions."):
+                found.append(f"{key}.{name}")
+        return found
+
+    assert undocumented(as_plain(Config()), documented, "") == []
+
+
+def test_the_page_on_configuration_names_every_variable_and_section() -> None:
+    page = (DOCUMENTED.parent / "docs" / "configuration.md").read_text()
+
+    missing = [name for name in (*ENVIRONMENT, CONFIG_VARIABLE) if f"`{name}`" not in page]
+    missing += [entry.name for entry in fields(Config) if f"`{entry.name}`" not in page]
+    assert missing == []
 
 
 def test_overrides_win_over_environment_over_file() -> None:
@@ -61,7 +98,7 @@ def test_every_problem_is_reported_at_once_with_found_and_expected() -> None:
                 "actions": {"click": {"effect": "loved"}, "zap": {"code": 31}},
                 "learner": 5,
             },
-            {"HEADRACE_WORKER_METRICS_PORT": "high"},
+            {PORT_VARIABLE: "high"},
             ["ranking.head=best", "nonsense"],
         )
 
@@ -76,7 +113,7 @@ def test_every_problem_is_reported_at_once_with_found_and_expected() -> None:
         "learner: found 5, expected a table of settings",
         "ranking.head (from --set): found 'best', expected one of 'auto', 'click', 'next'",
         "ranking.list_size: found 'twenty', expected an integer",
-        "worker.metrics_port (from HEADRACE_WORKER_METRICS_PORT): found 'high', expected an integer",
+        f"worker.metrics_port (from {PORT_VARIABLE}): found 'high', expected an integer",
     ]
     assert all(line in str(refused.value) for line in lines)
 

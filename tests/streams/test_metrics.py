@@ -11,7 +11,11 @@ from streams.metric_families import LABEL_VALUES, Labelled, observe_many
 from streams.metrics import LearnerMetrics, TrainerMetrics, WorkerMetrics, serve_metrics
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "metrics.txt"
-ROLES = {"worker": WorkerMetrics, "learner": LearnerMetrics, "trainer": TrainerMetrics}
+ROLES: dict[str, type[WorkerMetrics] | type[LearnerMetrics] | type[TrainerMetrics]] = {
+    "worker": WorkerMetrics,
+    "learner": LearnerMetrics,
+    "trainer": TrainerMetrics,
+}
 
 
 def catalogue(registry: CollectorRegistry) -> list[str]:
