@@ -1,7 +1,7 @@
 """What an application reads: a user's list of recommendations, as JSON.
 
 What goes without saying is left out, because the list is the larger half of a user's memory
-(docs/adr/): an item's `position` where it is the place in the array, its `propensity`
+(docs/adr/0009): an item's `position` where it is the place in the array, its `propensity`
 where it is 1, its `reason` where there is none.
 """
 
