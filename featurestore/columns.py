@@ -1,6 +1,6 @@
 """How a user's past lies in memory: byte columns, so that a fold is a few slices.
 
-A user's actions are three parallel columns of fixed width, 7 bytes an action (docs/adr/0008 says why).
+A user's actions are three parallel columns of fixed width, 7 bytes an action (docs/adr/0008).
 Whatever is held has a time, so that nothing outlives the horizon; the times are those of the
 user's clock, which never goes back, so every column is in the order of time and expiry cuts a
 prefix.

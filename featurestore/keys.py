@@ -25,7 +25,7 @@ def item_key(item_id: str) -> int:
     """Hash an item id to the 32-bit key by which user states know the item; never 0.
 
     A hash and not a code of some vocabulary, so that a state is a function of its events alone.
-    Two items of one catalogue share a key with probability n²/2³³ (docs/adr/0008): they are then one
+    Of n items about n²/2³³ pairs share a key (docs/adr/0008): the two are then one
     item to the user's history, never to lists or counters.
     """
     digest = blake2b(item_id.encode(), digest_size=4).digest()
