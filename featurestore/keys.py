@@ -26,7 +26,7 @@ def item_key(item_id: str) -> int:
 
     A hash and not a code of some vocabulary, so that a state is a function of its events alone.
     Of n items about n²/2³³ pairs share a key (docs/adr/0008): the two are then one
-    item to the user's history, never to lists or counters.
+    item to the user's history and to the catalogue, never to lists or counters.
     """
     digest = blake2b(item_id.encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") or 1
