@@ -1,0 +1,111 @@
+"""How is a log evaluated from the command line?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from streams.commands.options import config_from, with_config
+from streams.evaluate import Evaluation
+from streams.evaluate import evaluate as run_evaluation
+from streams.evaluation_plan import Start
+from streams.evaluation_result import Ranked, Result, encode_result
+
+_PROTOCOLS: Final = ("stream",)
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--protocol", type=click.Choice(_PROTOCOLS), default="stream", show_default=True)
+@click.option(
+    "--evaluate-from",
+    "start",
+    default="0.5",
+    show_default=True,
+    metavar="FRACTION|MS",
+    help="A fraction of the events, or an event time in Unix milliseconds.",
+)
+@click.option(
+    "--sample",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Share of the label actions that is evaluated; all are learned from.",
+)
+@click.option("--seed", default=7, show_default=True, help="Of the sample.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Where RESULT.json goes."
+)
+@with_config
+def evaluate(
+    file: Path,
+    protocol: str,
+    start: str,
+    sample: float,
+    seed: int,
+    out: Path | None,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Run the live pipeline and learner over FILE, and say how good their answers were."""
+    del protocol  # one so far; the option is there so that a script names it
+    try:
+        begin = Start.parse(start)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--evaluate-from") from error
+    evaluation = Evaluation(path=file, start=begin, sample=sample, seed=seed, overrides=overrides)
+    with Progress(
+        TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    ) as bar:
+        task = bar.add_task("", total=None)
+        result = run_evaluation(
+            evaluation,
+            config_from(config_file, overrides),
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if out is not None:
+        out.write_bytes(encode_result(result))
+    _print(Console(), result)
+
+
+def _print(console: Console, result: Result) -> None:
+    found = result.next_item
+    if found is not None:
+        table = Table(title=f"next item, {found.evaluated:,} actions")
+        for name in ("", "HR@10", "HR@20", "NDCG@10", "MRR@20"):
+            table.add_column(name)
+        table.add_row("served", *_cells(found.served))
+        table.add_row("asked", *_cells(found.asked))
+        console.print(table)
+    click_quality = result.click
+    if click_quality is not None:
+        table = Table(title=f"p(click), {click_quality.impressions:,} shown items")
+        for name in ("NE", "AUC", "MRR", "calibration"):
+            table.add_column(name)
+        shown = (
+            click_quality.ne,
+            click_quality.auc,
+            click_quality.mrr,
+            click_quality.calibration,
+        )
+        table.add_row(*map(_figure, shown))
+        console.print(table)
+    cost = result.cost
+    console.print(
+        f"{cost.events:,} events in {cost.cpu_s:.0f} CPU s, at most {cost.peak_rss_mb:.0f} MB"
+    )
+
+
+def _cells(ranked: Ranked) -> tuple[str, ...]:
+    return tuple(
+        _figure(value) for value in (ranked.hr_10, ranked.hr_20, ranked.ndcg_10, ranked.mrr_20)
+    )
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
