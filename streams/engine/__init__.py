@@ -54,7 +54,6 @@ from faust.types import TP
 
 from streams.engine.app import SliceApp, build_app
 from streams.engine.config import EngineConfig
-from streams.engine.consumer import PartitionProgress
 from streams.engine.errors import (
     EngineConfigError,
     EngineError,
@@ -66,6 +65,7 @@ from streams.engine.errors import (
     StartPositionError,
     UnreadableTopicError,
 )
+from streams.engine.ledger import PartitionProgress
 from streams.engine.positions import LOG_START
 from streams.engine.producer import AckedProducer, OutgoingRecord
 from streams.engine.readers import TopicReader, read_to_end

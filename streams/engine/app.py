@@ -1,6 +1,6 @@
 """How is a Faust application built whose events are slices, with settings that are safe?"""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import faust
@@ -13,8 +13,9 @@ from mode.types import ServiceT
 from typing_extensions import override
 
 from streams.engine.config import EngineConfig
-from streams.engine.consumer import PartitionProgress, SliceConsumer
+from streams.engine.consumer import SliceConsumer
 from streams.engine.delivery import DeliveryCheck
+from streams.engine.ledger import PartitionProgress
 from streams.engine.producer import AckedProducer, OutgoingRecord
 from streams.engine.stopping import StopControl
 from streams.engine.transport import SliceTransport
@@ -135,7 +136,7 @@ class SliceApp(faust.App):
 def build_app(
     config: EngineConfig,
     *,
-    start_offsets: Callable[[frozenset[TP]], Awaitable[Mapping[TP, int]]] | StartOffsets,
+    start_offsets: StartOffsets,
     on_lost: Callable[[TP, int], None],
 ) -> SliceApp:
     """Make an application, to which agents are then added as usual.

@@ -1,9 +1,8 @@
 """When is a slice delivered, when is it finished, and when must it not be either?"""
 
 import asyncio
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, NamedTuple, cast
+from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Any, cast
 
 from aiokafka.errors import IllegalStateError, KafkaError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
@@ -15,23 +14,10 @@ from typing_extensions import override
 
 from streams.engine.errors import FatalEngineError, HandlerError, StartPositionError
 from streams.engine.fetching import Fetched, FetchedSlice, SliceConsumerThread
+from streams.engine.ledger import Ledger, PartitionProgress
 from streams.engine.positions import require_offset_for_each, resolve_position
 from streams.engine.slices import SliceMessage
 from streams.engine.wiring import Engine
-
-
-class PartitionProgress(NamedTuple):
-    """How far one partition of ours has come."""
-
-    next_offset: int
-    """Offset after the last finished slice, or the start position."""
-    log_end: int
-    """The log's end when the broker was last heard of."""
-
-    @property
-    def lag(self) -> int:
-        """Events that wait, including the slice in progress."""
-        return max(0, self.log_end - self.next_offset)
 
 
 class _NoReadOffsets(dict[TP, int | None]):
@@ -64,9 +50,7 @@ class SliceConsumer(FaustConsumer):
         #: Faust clears every queue while it resumes, so a slice delivered earlier would be lost.
         self._is_open = False
         self._epochs: dict[TP, int] = {}
-        self._next_offsets: dict[TP, int] = {}
-        self._log_ends: dict[TP, int] = {}
-        self._in_flight: defaultdict[TP, deque[SliceMessage]] = defaultdict(deque)
+        self._ledger = Ledger()
         self._held: list[FetchedSlice] = []
         self._out_of_range: dict[TP, int] = {}
         super().__init__(*args, **kwargs)
@@ -93,10 +77,7 @@ class SliceConsumer(FaustConsumer):
 
     def progress(self) -> dict[TP, PartitionProgress]:
         """How far each assigned partition has come. Safe from any thread."""
-        return {
-            tp: PartitionProgress(offset, self._log_ends.get(tp, offset))
-            for tp, offset in list(self._next_offsets.items())
-        }
+        return self._ledger.progress()
 
     def refresh_log_ends(self, *, deadline_s: float) -> None:
         """Ask the broker for the logs' ends, so that progress sees a fetcher gone silent.
@@ -107,10 +88,10 @@ class SliceConsumer(FaustConsumer):
             KafkaError: The broker refused.
             concurrent.futures.TimeoutError: It did not answer in time.
         """
-        if tps := list(self._next_offsets):
+        if tps := self._ledger.partitions:
             ranges = self._thread.log_ranges_from_outside(tps, deadline_s=deadline_s)
             for tp, log_range in ranges.items():
-                self._log_ends[tp] = max(log_range.end, self._log_ends.get(tp, 0))
+                self._ledger.note_log_end(tp, log_range.end)
 
     def is_idle(self) -> bool:
         """Whether no handler is at work on a slice."""
@@ -146,24 +127,30 @@ class SliceConsumer(FaustConsumer):
             await self._next_ack(timeout_s)
             return []
         fetched: Fetched = await self._thread.fetch_slices(tps, timeout_s=timeout_s)
-        self._note_log_ends(fetched.log_ends)
+        self._note(fetched)
+        return fetched.slices
+
+    def _note(self, fetched: Fetched) -> None:
         for tp, (offset, epoch) in fetched.out_of_range.items():
             if epoch == self._epochs.get(tp):
                 self._out_of_range[tp] = offset
-        return fetched.slices
+        for tp, (offset, epoch) in fetched.read_to.items():
+            if epoch == self._epochs.get(tp):
+                self._ledger.pass_hole(tp, offset)
+        for tp, log_end in fetched.log_ends.items():
+            self._ledger.note_log_end(tp, log_end)
+            self.app.monitor.track_tp_end_offset(tp, log_end)
 
     def _fetchable(self) -> list[TP]:
         if not self._is_open:
             return []
-        for tp in self._epochs:
-            self._settle(tp)
         limit = self._engine.config.max_buffered_slices
         return [
             tp
             for tp in self._epochs
             if tp in self._active_partitions
             and tp not in self._out_of_range
-            and len(self._in_flight[tp]) < limit
+            and self._ledger.num_unfinished(tp) < limit
         ]
 
     def _to_slice_message(self, item: FetchedSlice) -> SliceMessage:
@@ -173,21 +160,8 @@ class SliceConsumer(FaustConsumer):
             epoch=item.epoch,
             epochs=self._epochs,
         )
-        self._in_flight[message.tp].append(message)
+        self._ledger.deliver(message)
         return message
-
-    def _settle(self, tp: TP) -> None:
-        """Advance over the slices that are finished, in order of delivery."""
-        in_flight = self._in_flight[tp]
-        while in_flight and in_flight[0].acked:
-            message = in_flight.popleft()
-            self._next_offsets[tp] = message.next_offset
-
-    def _note_log_ends(self, log_ends: Mapping[TP, int]) -> None:
-        for tp, log_end in log_ends.items():
-            if log_end > self._log_ends.get(tp, -1):
-                self._log_ends[tp] = log_end
-                self.app.monitor.track_tp_end_offset(tp, log_end)
 
     async def _next_ack(self, timeout_s: float) -> None:
         """Wait for a finished slice, or for resumed flow, or for the time to pass."""
@@ -207,13 +181,14 @@ class SliceConsumer(FaustConsumer):
             StartPositionError: No position could be established; the process ends.
         """
         self._close()
+        failure: FatalEngineError
         timeout_s = self._engine.config.start_timeout_s
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._position_all()
         except IllegalStateError:
             raise
-        except StartPositionError as error:
+        except FatalEngineError as error:
             failure = error
         except TimeoutError:
             failure = StartPositionError(
@@ -222,7 +197,9 @@ class SliceConsumer(FaustConsumer):
                 f"handler still busy with a slice of the former assignment?"
             )
         except Exception as error:  # noqa: BLE001  (whatever the callback raises ends the process)
-            failure = StartPositionError(f"start_offsets failed: {type(error).__name__}: {error}")
+            failure = StartPositionError(
+                f"Start offsets were not established: {type(error).__name__}: {error}"
+            )
             failure.__cause__ = error
         self._engine.control.fail(failure)
         raise failure
@@ -247,9 +224,9 @@ class SliceConsumer(FaustConsumer):
         for tp in wanted:
             self._forget_deliveries(tp)
         self._epochs.update(epochs)
-        self._next_offsets.update(offsets)
-        self._note_log_ends({tp: ranges[tp].end for tp in wanted})
         for tp, position in positions.items():
+            self._ledger.start(tp, position.offset)
+            self._ledger.note_log_end(tp, ranges[tp].end)
             if position.num_lost:
                 self._engine.on_lost(tp, position.num_lost)
         return offsets
@@ -257,7 +234,11 @@ class SliceConsumer(FaustConsumer):
     async def _leave_lost_ranges(self) -> None:
         """Retention overtook us, or the topic was created again: go on, or end the process."""
         # What was delivered before is still good; positioning anew would make it stale.
-        ready = {tp: at for tp, at in self._out_of_range.items() if not self._in_flight[tp]}
+        ready = {
+            tp: at for tp, at in self._out_of_range.items() if not self._ledger.num_unfinished(tp)
+        }
+        if not ready:
+            return
         try:
             await self._start_at(ready)
         except IllegalStateError:
@@ -292,17 +273,15 @@ class SliceConsumer(FaustConsumer):
 
     def _forget_deliveries(self, tp: TP) -> None:
         self._epochs.pop(tp, None)
-        self._in_flight.pop(tp, None)
         self._out_of_range.pop(tp, None)
         self._acked.pop(tp, None)
         self._acked_index.pop(tp, None)
         self._held = [item for item in self._held if item.slice_.tp != tp]
 
-    def _forget(self, tps: Iterable[TP]) -> None:
+    def _forget(self, tps: Collection[TP]) -> None:
         for tp in tps:
             self._forget_deliveries(tp)
-            self._next_offsets.pop(tp, None)
-            self._log_ends.pop(tp, None)
+        self._ledger.forget(tps)
 
     # --- rebalance ---
 
@@ -321,7 +300,7 @@ class SliceConsumer(FaustConsumer):
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Close everything until the new assignment has been positioned."""
         self._close()
-        self._forget(list(self._epochs))
+        self._forget(self._ledger.partitions)
         await super().on_partitions_assigned(assigned, generation_id)
 
     # --- commits: for lag monitors only ---
@@ -330,10 +309,9 @@ class SliceConsumer(FaustConsumer):
     def _new_offset(self, tp: TP) -> int | None:
         if not self._engine.control.may_commit or tp not in self._epochs:
             return None
-        self._settle(tp)
         self._acked.pop(tp, None)
         self._acked_index.pop(tp, None)
-        return self._next_offsets.get(tp)
+        return self._ledger.next_offset(tp)
 
     @override
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:

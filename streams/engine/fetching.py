@@ -38,8 +38,8 @@ class FetchedSlice(NamedTuple):
     epoch: int
 
 
-class OutOfRange(NamedTuple):
-    """A position that the log does not have, and the positioning that led to it."""
+class ReadPosition(NamedTuple):
+    """How far a partition has been read, and the positioning that it was read under."""
 
     offset: int
     epoch: int
@@ -49,8 +49,10 @@ class Fetched(NamedTuple):
     """What one fetch brought."""
 
     slices: list[FetchedSlice]
-    out_of_range: dict[TP, OutOfRange]
-    """Partitions that yield nothing more before they are positioned anew."""
+    out_of_range: dict[TP, ReadPosition]
+    """Partitions whose log does not have the position; they yield nothing more from there."""
+    read_to: dict[TP, ReadPosition]
+    """Partitions that yielded no slice; the position may have passed offsets without a record."""
     log_ends: dict[TP, int]
     """The logs' ends as the last answers of the broker gave them."""
 
@@ -109,6 +111,8 @@ class SliceConsumerThread(AIOKafkaConsumerThread):
         # Faust writes 1500 ms into the call. A partition that back-pressure kept out of the last
         # fetch would wait that long for its next one whenever the other partitions are idle.
         consumer._fetch_max_wait_ms = self._fetch_wait_ms
+        # An application that produces in transactions does not mean the ones it aborts.
+        consumer._isolation_level = "read_committed"
         return consumer
 
     # --- called from the main thread ---
@@ -156,7 +160,7 @@ class SliceConsumerThread(AIOKafkaConsumerThread):
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
-        fetched = Fetched([], {}, {})
+        fetched = Fetched([], {}, {}, {})
         subscriptions = fetcher._subscriptions
         if not self.consumer.flow_active:
             return fetched
@@ -171,7 +175,7 @@ class SliceConsumerThread(AIOKafkaConsumerThread):
                 await self._take([tp], 0, fetched)
             if not fetched.slices and not fetched.out_of_range:
                 await self._take(ready, timeout_s, fetched)
-        fetched.log_ends.update(self._log_ends(ready))
+        self._note_states(ready, fetched)
         return fetched
 
     async def _take(self, tps: list[TP], timeout_s: float, fetched: Fetched) -> None:
@@ -198,7 +202,7 @@ class SliceConsumerThread(AIOKafkaConsumerThread):
         # In the next assignment this may be the group's offset, which is none of our business.
         position = self._current_position(tp)
         if position is not None:
-            fetched.out_of_range[tp] = OutOfRange(position.next_offset, position.epoch)
+            fetched.out_of_range[tp] = ReadPosition(position.next_offset, position.epoch)
 
     def _to_slice(self, tp: TP, records: list[Any]) -> FetchedSlice | None:
         position = self._current_position(tp)
@@ -222,16 +226,18 @@ class SliceConsumerThread(AIOKafkaConsumerThread):
         )
         return FetchedSlice(slice_, position.epoch)
 
-    def _log_ends(self, tps: list[TP]) -> dict[TP, int]:
-        log_ends = {}
+    def _note_states(self, tps: list[TP], fetched: Fetched) -> None:
+        with_slice = {item.slice_.tp for item in fetched.slices}
         for tp in tps:
             position = self._current_position(tp)
             if position is None:
                 continue
-            log_end: int | None = position.assignment.state_value(tp).highwater
-            if log_end is not None:
-                log_ends[tp] = log_end
-        return log_ends
+            state = position.assignment.state_value(tp)
+            if tp not in with_slice and state.has_valid_position:
+                fetched.read_to[tp] = ReadPosition(state.position, position.epoch)
+            # Behind the last stable offset lie transactions that are not over.
+            if state.lso is not None:
+                fetched.log_ends[tp] = state.lso
 
     def _current_position(self, tp: TP) -> _Position | None:
         position = self._positions.get(tp)

@@ -218,7 +218,9 @@ HOOKS: Final = (
     Hook("aiokafka.consumer.consumer:AIOKafkaConsumer", "_closed", "read"),
     Hook(_FETCHER, "_subscriptions", "read: whether a rebalance is in progress"),
     Hook(_FETCHER, "_closed", "read"),
-    Hook(f"{_STATE}:TopicPartitionState", "highwater", "read: the log's end"),
+    Hook(f"{_STATE}:TopicPartitionState", "lso", "read: the log's end, but for transactions"),
+    Hook(f"{_STATE}:TopicPartitionState", "position", "read: where the next fetch begins"),
+    Hook("aiokafka.consumer.consumer:AIOKafkaConsumer", "_isolation_level", "set"),
     Hook("aiokafka.producer.producer:AIOKafkaProducer", "_sender", "read: whether it has died"),
     Hook("aiokafka.producer.sender:Sender", "sender_task", "read and cancelled"),
 )

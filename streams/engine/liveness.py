@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from streams.engine.consumer import PartitionProgress
 from streams.engine.errors import StalledError
+from streams.engine.ledger import PartitionProgress
 
 if TYPE_CHECKING:
     from streams.engine.app import SliceApp

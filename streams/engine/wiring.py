@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import uvloop
 from faust.types import TP
 
 from streams.engine.config import EngineConfig
@@ -20,7 +19,8 @@ class StartOffsets(Protocol):
 
         Called after every assignment, with everything that this process owns from then on, and
         never while a slice handler runs: it is also the moment to drop what was cached for
-        partitions that are gone, and to load what the new ones need.
+        partitions that are gone, and to load what the new ones need. Another rebalance may
+        cancel it, and calls it anew.
         """
         ...
 
@@ -37,5 +37,8 @@ class Engine:
     def new_loop(self) -> asyncio.AbstractEventLoop:
         """A new event loop of the kind that the settings ask for."""
         if self.config.use_uvloop:
+            # Not there on every platform, see pyproject.toml.
+            import uvloop  # noqa: PLC0415
+
             return uvloop.new_event_loop()
         return asyncio.new_event_loop()

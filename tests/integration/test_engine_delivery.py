@@ -1,15 +1,17 @@
 """Which slices does a handler get, and where do they start? On a real broker."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from deploy.stack.broker import KafkaBroker
-from streams.engine import LOG_START, Slice, StartPositionError
+from streams.engine import LOG_START, Slice, StartPositionError, read_to_end
 from tests.streams.engine.log import append, append_now, cut_log, delete_topic, new_topic, numbered
 from tests.streams.engine.running import Reader
 
@@ -124,7 +126,7 @@ def test_no_more_than_the_allowed_slices_are_fetched_ahead(kafka: KafkaBroker) -
         assert consumer is not None
         # Time for the fetcher to overtake, were it not held back.
         await asyncio.sleep(0.02)
-        most_in_flight = max(most_in_flight, len(consumer._in_flight[TP(topic, 0)]))
+        most_in_flight = max(most_in_flight, consumer._ledger.num_unfinished(TP(topic, 0)))
 
     reader = Reader(
         kafka.bootstrap,
@@ -238,3 +240,72 @@ def test_topic_that_is_created_again_under_a_reader_is_refused(kafka: KafkaBroke
     with pytest.raises(StartPositionError, match="created again"):
         asyncio.run(read())
     assert reader.num_records == 10
+
+
+def test_aborted_transactions_are_not_delivered_and_leave_no_lag(kafka: KafkaBroker) -> None:
+    topic = new_topic(kafka.bootstrap)
+    tp = TP(topic, 0)
+    reader = Reader(kafka.bootstrap, topic, settings={"max_slice_records": 10})
+
+    async def read() -> None:
+        async with transactional_producer(kafka.bootstrap, topic) as producer:
+            for first, is_meant in ((0, True), (100, False), (20, True), (200, False)):
+                await producer.begin_transaction()
+                for value in numbered(20, first=first):
+                    await producer.send(topic, value=value, partition=0)
+                await (producer.commit_transaction() if is_meant else producer.abort_transaction())
+        async with reader.running():
+            # 80 records, and a marker after each 20 of them.
+            await reader.until(lambda r: r.app.progress().get(tp) == (84, 84))
+
+    asyncio.run(read())
+    assert reader.values() == list(range(40))
+    assert_joined(reader.slices)
+
+
+@asynccontextmanager
+async def transactional_producer(bootstrap: str, topic: str) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=f"writer-of-{topic}")
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+def test_compacted_holes_join_slices(kafka: KafkaBroker) -> None:
+    topic = new_topic(
+        kafka.bootstrap,
+        config={
+            "cleanup.policy": "compact",
+            "segment.ms": "100",
+            "min.cleanable.dirty.ratio": "0.0",
+            "max.compaction.lag.ms": "100",
+            "delete.retention.ms": "0",
+        },
+    )
+    # The same key throughout: compaction leaves the last record of each segment at most.
+    append_now(kafka.bootstrap, topic, numbered(50))
+
+    async def compacted() -> int:
+        async with asyncio.timeout(60):
+            while True:
+                # A new segment, so that the former ones are old enough to be compacted.
+                await append(kafka.bootstrap, topic, [b"0"])
+                records = await read_to_end([kafka.bootstrap], topic)
+                if len(records) < records[-1].offset / 2:
+                    return records[-1].offset
+                await asyncio.sleep(0.5)
+
+    last_offset = asyncio.run(compacted())
+    reader = Reader(kafka.bootstrap, topic, starts={TP(topic, 0): 0})
+
+    async def read() -> None:
+        async with reader.running():
+            await reader.until(lambda r: bool(r.slices) and r.slices[-1].next_offset > last_offset)
+
+    asyncio.run(read())
+    assert reader.num_records < last_offset
+    assert reader.slices[0].base_offset == 0
+    assert_joined(reader.slices)
+    assert reader.lost == []

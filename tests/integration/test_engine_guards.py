@@ -117,6 +117,7 @@ def test_slice_of_a_former_positioning_is_dropped_and_blocks_nothing(
             consumer = consumer_of(reader)
             stale = FetchedSlice(foreign_slice(tp), epoch=consumer._epochs[tp] - 1)
             consumer._held += [stale, stale, stale]
+            await reader.until(lambda _: not consumer._held)
             await append(kafka.bootstrap, tp.topic, numbered(10, first=100))
             await reader.until(lambda r: r.num_records >= 110)
 
@@ -170,11 +171,12 @@ def test_nothing_is_committed_beyond_an_unfinished_slice(kafka: KafkaBroker, tp:
         async with reader.running():
             await reader.until(lambda r: r.num_records >= 30)
             consumer = consumer_of(reader)
-            await reader.until(lambda _: len(consumer._in_flight[tp]) == 4)
+            await reader.until(lambda _: consumer._ledger.num_unfinished(tp) == 4)
             # A later slice that is acknowledged first must not pull the offset with it.
-            consumer._in_flight[tp][2].acked = True
+            later = consumer._ledger._unfinished[tp][2]
+            later.acked = True
             assert consumer._new_offset(tp) == 30
-            consumer._in_flight[tp][2].acked = False
+            later.acked = False
             gate.set()
             await reader.until(lambda r: r.num_records >= 100)
             assert await consumer.commit()

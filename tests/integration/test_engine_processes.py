@@ -214,7 +214,7 @@ def test_store_that_is_away_at_the_start_ends_the_process(
     spec = WorkerSpec(bootstrap=kafka.bootstrap, redis_url="redis://127.0.0.1:1/0", topic=topic)
     with WorkerProcess(spec, tmp_path / "worker.log") as worker:
         assert worker.wait() == EXIT_START_POSITION
-        assert "start_offsets failed: ConnectionError" in worker.output
+        assert "Start offsets were not established: ConnectionError" in worker.output
 
 
 def test_broker_that_is_away_at_the_start_ends_the_process(topic: str, tmp_path: Path) -> None:

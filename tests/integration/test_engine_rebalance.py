@@ -104,30 +104,32 @@ def test_start_offsets_never_runs_while_a_handler_does(kafka: KafkaBroker, topic
 
 
 def test_revocation_waits_for_the_slice_in_progress(kafka: KafkaBroker, topic: str) -> None:
-    finished: list[TP] = []
-    positioned_after: list[int] = []
+    in_progress: set[TP] = set()
+    overlaps: list[set[TP]] = []
 
     async def work(slice_: Slice) -> None:
-        await asyncio.sleep(0.5)
-        finished.append(slice_.tp)
+        in_progress.add(slice_.tp)
+        await asyncio.sleep(1.0)
+        in_progress.remove(slice_.tp)
 
-    async def note(_: frozenset[TP]) -> None:
-        positioned_after.append(len(finished))
+    async def look(tps: frozenset[TP]) -> None:
+        overlaps.append(in_progress & tps)
 
-    first = slow_reader(kafka, topic)
+    first = slow_reader(kafka, topic, revoke_grace_s=10.0)
     first.on_slice = work
     second = slow_reader(kafka, topic)
-    second.before_start = note
+    second.before_start = look
 
     async def read() -> None:
         async with first.running():
             await first.until(lambda r: len(r.slices) >= 1)
-            num_finished = len(finished)
             async with second.running():
                 await second.until(lambda r: len(r.slices) >= 1)
-                assert positioned_after[0] > num_finished
 
     asyncio.run(read())
+    # The next owner reads its checkpoints when the former owner's last write has been done.
+    assert overlaps
+    assert not any(overlaps)
 
 
 def test_many_rebalances_lose_and_reorder_nothing(kafka: KafkaBroker, topic: str) -> None:

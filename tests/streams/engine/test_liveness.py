@@ -1,6 +1,6 @@
 from faust.types import TP
 
-from streams.engine.consumer import PartitionProgress
+from streams.engine.ledger import PartitionProgress
 from streams.engine.liveness import StallDetector
 
 EVENTS_0 = TP("events", 0)
