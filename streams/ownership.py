@@ -49,7 +49,7 @@ class StateCache:
     def put(self, states: Mapping[UserId, UserState], max_users: int) -> None:
         """Keep these states, and at most `max_users` (but all of these) in all."""
         self._younger.update(states)
-        if len(self._younger) * 2 > max_users:
+        if len(self._younger) * 2 >= max_users:
             self._younger, self._older = {}, self._younger
 
     def clear(self) -> None:
