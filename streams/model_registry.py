@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-TRANSFORMER: Final = "transformer"
 _DEADLINE_S: Final = 30.0
 
 
@@ -60,10 +59,6 @@ class ModelRegistry:
         self._folder = folder
         self._brokers = list(brokers)
         self._topic = topic
-
-    def folder_of(self, kind: str, name: str) -> Path:
-        """Return where a new bundle is written."""
-        return self._folder / f"{kind}-{name}"
 
     def announcements(self, kind: str) -> list[Announcement]:
         """Return what the topic still holds about a kind, oldest first; the last is in force.

@@ -18,12 +18,14 @@ from typing import Final
 
 from kafka import KafkaConsumer, TopicPartition
 
-from models.bundle import BundleRefused, load_bundle
+from models.bundle import Bundle, BundleRefused, load_bundle
+from models.encoder import BUNDLE_KIND
+from streams.announcements import Decision
 from streams.config import Config
 from streams.errors import EXIT_REFUSED, StreamsError
 from streams.examples import ExamplesCorrupt, decode_record
 from streams.metrics import TrainerMetrics, serve_metrics
-from streams.model_registry import TRANSFORMER, ModelRegistry
+from streams.model_registry import ModelRegistry
 from streams.source_partitions import GapInExamples
 from streams.topic_identity import identify_topic
 from streams.training_data import TrainingData
@@ -76,7 +78,9 @@ class Trainer:
             counter_rows=config.trainer.counter_actions,
         )
         self._data.load(self._folder / _SAVED)
-        self._round = TrainingRound(config, self._data, self._registry, metrics)
+        self._round = TrainingRound(
+            config, self._data, metrics, folder=self._folder, announce=self._announce
+        )
         self._trained_s = time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
@@ -114,14 +118,17 @@ class Trainer:
 
     def _go_on_from_current(self) -> None:
         """Warm-start from the bundle in force, if there is one that can be read."""
-        current = self._registry.current(TRANSFORMER)
+        current = self._registry.current(BUNDLE_KIND)
         if current is None:
             return
         try:
             self._round.go_on_from(load_bundle(Path(current.uri), expected_digest=current.digest))
         except BundleRefused as error:
-            self._metrics.models.refusals.of(TRANSFORMER).inc()
+            self._metrics.models.refusals.of(BUNDLE_KIND).inc()
             logger.error("Starting from random weights: %s", error)  # noqa: TRY400
+
+    def _announce(self, bundle: Bundle, reason: str) -> None:
+        self._registry.announce(bundle, decision=Decision.GATE, reason=reason)
 
     def _is_due(self) -> bool:
         """Whether a training should begin: at the first chance, later by time or by actions."""

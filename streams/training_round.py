@@ -11,11 +11,13 @@ import logging
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from models.bundle import Bundle
+from models.encoder import BUNDLE_KIND
 from models.gate import Decision as Gate
 from models.gate import GateConfig, Verdict, judge
 from models.transformer.bundling import Provenance, restore_state, write_state
@@ -24,10 +26,8 @@ from models.transformer.network import NetworkConfig
 from models.transformer.new_items import first_vectors
 from models.transformer.state import TrainingState
 from models.transformer.training import TrainingConfig, fit
-from streams.announcements import Decision
 from streams.config import Config
 from streams.metrics import TrainerMetrics
-from streams.model_registry import TRANSFORMER, ModelRegistry
 from streams.training_data import TrainingData
 
 logger = logging.getLogger(__name__)
@@ -50,9 +50,10 @@ class TrainingRound:
         self,
         config: Config,
         data: TrainingData,
-        registry: ModelRegistry,
         metrics: TrainerMetrics,
         *,
+        folder: Path,
+        announce: Callable[[Bundle, str], object],
         network: NetworkConfig | None = None,
         training: TrainingConfig | None = None,
         gate: GateConfig | None = None,
@@ -62,15 +63,17 @@ class TrainingRound:
         Args:
             config: Of the trainer and of the actions.
             data: What is trained on; grows between the rounds.
-            registry: Where bundles go.
             metrics: Are moved by each round.
+            folder: Where bundles go.
+            announce: Makes a bundle the current one, for the reason given.
             network: Sizes; the defaults unless a bundle is gone on from.
             training: How a pass is made.
             gate: When a comparison counts.
         """
         self._config = config
         self._data = data
-        self._registry = registry
+        self._folder = folder
+        self._announce = announce
         self._metrics = metrics
         self._network = network or NetworkConfig()
         self._training = training or TrainingConfig()
@@ -174,8 +177,8 @@ class TrainingRound:
         verdict = judge(mine.rank_P, theirs, mine.user_P, self._gate)
         if len(mine.rank_P):
             hits = float((mine.rank_P <= _HIT_AT).mean())
-            self._metrics.models.eval_score.of(TRANSFORMER, "hr").set(hits)
-        self._metrics.models.eval_score.of(TRANSFORMER, "mrr").set(verdict.candidate)
+            self._metrics.models.eval_score.of(BUNDLE_KIND, "hr").set(hits)
+        self._metrics.models.eval_score.of(BUNDLE_KIND, "mrr").set(verdict.candidate)
         self._metrics.training.run_duration.of("evaluate").observe(time.monotonic() - begun_s)
         return verdict
 
@@ -192,7 +195,7 @@ class TrainingRound:
         begun_s, trainer = time.monotonic(), self._config.trainer
         created_ms = time.time_ns() // 1_000_000
         bundle = write_state(
-            self._registry.folder_of(TRANSFORMER, str(created_ms)),
+            self._folder / f"{BUNDLE_KIND}-{created_ms}",
             state,
             Provenance(
                 created_ms=created_ms,
@@ -202,7 +205,7 @@ class TrainingRound:
             ),
             target_action=self._config.action_table().spec(trainer.target_action).code,
         )
-        self._registry.announce(bundle, decision=Decision.GATE, reason=verdict.reason)
+        self._announce(bundle, verdict.reason)
         self._incumbent = bundle
-        self._metrics.models.trained.of(TRANSFORMER).set(created_ms / 1000)
+        self._metrics.models.trained.of(BUNDLE_KIND).set(created_ms / 1000)
         self._metrics.training.run_duration.of("export").observe(time.monotonic() - begun_s)

@@ -9,8 +9,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from models.encoder import BUNDLE_KIND
 from streams.commands.options import config_from, with_config
-from streams.model_registry import TRANSFORMER, BundleEntry, ModelRegistry
+from streams.model_registry import BundleEntry, ModelRegistry
 
 
 @click.group()
@@ -23,11 +24,11 @@ def models() -> None:
 def list_models(config_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Show every bundle, the current one, and why it is the current one."""
     registry = _registry(config_file, overrides)
-    current = registry.current(TRANSFORMER)
-    table = Table(title=TRANSFORMER)
+    current = registry.current(BUNDLE_KIND)
+    table = Table(title=BUNDLE_KIND)
     for name in ("", "digest", "trained", "data up to", "metrics"):
         table.add_column(name)
-    for entry in registry.bundles(TRANSFORMER):
+    for entry in registry.bundles(BUNDLE_KIND):
         table.add_row(*_cells(entry))
     console = Console()
     console.print(table)
@@ -41,7 +42,7 @@ def list_models(config_file: Path | None, overrides: tuple[str, ...]) -> None:
 @with_config
 def promote(digest: str, reason: str, config_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Make the bundle whose digest begins with DIGEST the current one."""
-    announced = _registry(config_file, overrides).promote(TRANSFORMER, digest, reason=reason)
+    announced = _registry(config_file, overrides).promote(BUNDLE_KIND, digest, reason=reason)
     click.echo(f"{announced.digest[:12]} is current")
 
 
@@ -50,7 +51,7 @@ def promote(digest: str, reason: str, config_file: Path | None, overrides: tuple
 @with_config
 def rollback(reason: str, config_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Go back to the bundle that was trained before the current one."""
-    announced = _registry(config_file, overrides).rollback(TRANSFORMER, reason=reason)
+    announced = _registry(config_file, overrides).rollback(BUNDLE_KIND, reason=reason)
     click.echo(f"{announced.digest[:12]} is current")
 
 
