@@ -1,0 +1,150 @@
+"""What changes a running worker's catalogue and deep model, and what does not."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from featurestore.events import CatalogueItem, ItemId, UserId, encode_event
+from models.bundle import WEIGHTS, Bundle
+from streams.announcements import encode_announcement
+from streams.control import ItemsFeed, ModelsFeed
+from streams.engine import Record
+from streams.live import LiveModels
+from streams.metrics import WorkerMetrics
+from tests.streams.bundles import announcement_of, small_bundle
+from tests.streams.stream_events import click, visit
+from tests.streams.taught import Line, config, item, live_models
+
+ITEMS = ["a", "b", "c", "d"]
+U1 = UserId("u1")
+
+
+def records(*values: bytes | None, key: bytes | None = b"transformer") -> list[Record]:
+    return [
+        Record(offset=offset, key=key, value=value, append_ms=0)
+        for offset, value in enumerate(values)
+    ]
+
+
+def sample(metrics: WorkerMetrics, name: str, **labels: str) -> float:
+    return metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def live() -> LiveModels:
+    return live_models(config(), [["a", "b", "c"], ["b", "d"]])
+
+
+def test_records_of_items_fold_into_the_catalogue_and_others_are_counted() -> None:
+    models, metrics = live(), WorkerMetrics()
+    values = [
+        encode_event(item("a", categories=("shoes",))),
+        b"{broken",
+        None,
+        encode_event(CatalogueItem(item_id=ItemId("a"), available=False)),
+    ]
+
+    ItemsFeed(models, metrics).take(0, records(*values, key=b"a"))
+
+    taken = models.catalogue.get(ItemId("a"))
+    assert taken is not None
+    assert not taken.available
+    labels = {"topic": "items", "event_type": "item"}
+    assert sample(metrics, "recsys_events_total", outcome="ok", **labels) == 2
+    assert sample(metrics, "recsys_events_total", outcome="invalid", **labels) == 2
+
+
+def swapped(models: LiveModels, metrics: WorkerMetrics, *values: bytes) -> None:
+    feed = ModelsFeed(models, metrics)
+
+    async def take() -> None:
+        feed.take(0, records(*values))
+        await feed.swap()
+
+    asyncio.run(take())
+
+
+def announced(bundle: Bundle) -> bytes:
+    return encode_announcement(announcement_of(bundle))
+
+
+def test_the_last_announced_bundle_is_served_and_named_in_lists(tmp_path: Path) -> None:
+    models, metrics = live(), WorkerMetrics()
+    old, new = (small_bundle(tmp_path / f"b{n}", ITEMS, seed=n) for n in range(2))
+
+    swapped(models, metrics, announced(old), announced(new))
+
+    assert models.encoder is not None
+    assert models.encoder.bundle.digest == new.digest
+    made = Line(config(), models).take(click("u1", "a")).lists[U1]
+    assert made.models.bundle == new.digest[:8]
+    assert sample(metrics, "recsys_model_swaps_total", kind="transformer") == 1
+    info = {"kind": "transformer", "version": "1", "digest": new.digest[:8]}
+    assert sample(metrics, "recsys_model_info", **info) == 1
+
+
+def test_a_damaged_bundle_is_refused_and_the_one_in_use_stays(tmp_path: Path) -> None:
+    models, metrics = live(), WorkerMetrics()
+    good, bad = (small_bundle(tmp_path / f"b{n}", ITEMS, seed=n) for n in range(2))
+    swapped(models, metrics, announced(good))
+    weights = bad.folder / WEIGHTS
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+
+    swapped(models, metrics, announced(bad))
+
+    assert models.encoder is not None
+    assert models.encoder.bundle.digest == good.digest
+    assert sample(metrics, "recsys_model_refusals_total", kind="transformer") == 1
+
+
+def test_another_bundle_than_the_announced_one_and_a_missing_one_are_refused(
+    tmp_path: Path,
+) -> None:
+    models, metrics = live(), WorkerMetrics()
+    bundle = small_bundle(tmp_path / "b", ITEMS)
+    announcement = announcement_of(bundle)
+    swapped(
+        models,
+        metrics,
+        encode_announcement(msgspec.structs.replace(announcement, digest="0" * 64)),
+    )
+    swapped(
+        models,
+        metrics,
+        encode_announcement(msgspec.structs.replace(announcement, uri=str(tmp_path / "gone"))),
+    )
+
+    assert models.encoder is None
+    assert sample(metrics, "recsys_model_refusals_total", kind="transformer") == 2
+
+
+def test_what_is_no_announcement_or_of_another_kind_changes_nothing(tmp_path: Path) -> None:
+    models, metrics = live(), WorkerMetrics()
+    bundle = small_bundle(tmp_path / "b", ITEMS)
+    feed = ModelsFeed(models, metrics)
+
+    async def take() -> None:
+        feed.take(0, records(b"{}"))
+        feed.take(0, records(announced(bundle), key=b"another kind"))
+        await feed.swap()
+
+    asyncio.run(take())
+
+    assert models.encoder is None
+    assert sample(metrics, "recsys_model_refusals_total", kind="transformer") == 1
+
+
+def test_the_transformer_proposes_scores_and_reaches_impressions(tmp_path: Path) -> None:
+    settings = config(retrieval__limits="{trending = 0, covisitation = 0, fresh = 0}")
+    models = live_models(settings, [["a", "b", "c"], ["b", "d"]])
+    line = Line(settings, models)
+    assert line.take(visit("u1")).lists[U1].items == ()
+
+    swapped(models, WorkerMetrics(), announced(small_bundle(tmp_path / "b", ITEMS)))
+    made = line.take(click("u1", "a")).lists[U1]
+
+    assert {one.item_id for one in made.items} == {"b", "c", "d"}
+    assert {one.source for one in made.items} == {"transformer"}
+    assert {one.reason for one in made.items} == {"a"}
