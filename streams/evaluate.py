@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import resource
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from featurestore.actions import ActionTable
 from featurestore.catalogue import Catalogue
@@ -49,6 +50,9 @@ from streams.popular import popular_list
 from streams.queries import Asked
 from streams.stopwatch import NoLaps
 
+if TYPE_CHECKING:
+    from streams.evaluation_training import EvaluationTrainer
+
 _PARTITION: Final = 0
 _TOPIC_ID: Final = "file"
 _NOTHING_LOST: Final = -1
@@ -65,6 +69,7 @@ class Evaluation:
         sample: Share of label actions evaluated, by `seed`.
         seed: See `streams.evaluation_plan.plan`.
         overrides: The `--set` by which the configuration was made, to be named in the result.
+        train_interval_ms: Event time between two trainings of the transformer; None for none.
     """
 
     path: Path
@@ -72,6 +77,7 @@ class Evaluation:
     sample: float = 1.0
     seed: int = 7
     overrides: tuple[str, ...] = ()
+    train_interval_ms: int | None = None
 
 
 def evaluate(
@@ -98,10 +104,13 @@ def evaluate(
         seed=evaluation.seed,
     )
     run = _Run(config, planned)
-    for place, value in enumerate(read_values(evaluation.path)):
-        run.take(place, value)
-        if place % _PROGRESS_EVENTS == 0:
-            on_progress(place, planned.num_events)
+    with tempfile.TemporaryDirectory(prefix="headrace-evaluate-") as folder:
+        if evaluation.train_interval_ms is not None:
+            run.train_every(evaluation.train_interval_ms, Path(folder))
+        for place, value in enumerate(read_values(evaluation.path)):
+            run.take(place, value)
+            if place % _PROGRESS_EVENTS == 0:
+                on_progress(place, planned.num_events)
     run.finish()
     on_progress(planned.num_events, planned.num_events)
     cost = Cost(
@@ -110,7 +119,7 @@ def evaluate(
         peak_rss_mb=_peak_rss_mb(),
         events=planned.num_events,
         lists=run.num_lists,
-        training_cpu_s=0.0,
+        training_cpu_s=run.training_cpu_s,
     )
     return run.result(evaluation, cost)
 
@@ -137,7 +146,21 @@ class _Run:
         self._refused: Counter[str] = Counter()
         self._digest = blake2b(digest_size=16)
         self._laps = NoLaps()
+        self._trainer: EvaluationTrainer | None = None
         self.num_lists = 0
+
+    def train_every(self, interval_ms: int, folder: Path) -> None:
+        """Let a trainer refresh the transformer on what has been read so far."""
+        from streams.evaluation_training import EvaluationTrainer  # noqa: PLC0415  # torch is slow
+
+        self._trainer = EvaluationTrainer(
+            self._config, self._live, interval_ms=interval_ms, folder=folder
+        )
+
+    @property
+    def training_cpu_s(self) -> float:
+        """Processor time that deep models were trained in."""
+        return 0.0 if self._trainer is None else self._trainer.cpu_s
 
     def take(self, place: int, value: bytes) -> None:
         """Take the event at one place of the file in."""
@@ -188,7 +211,7 @@ class _Run:
                 outcomes=dict(sorted(self._outcomes.items())),
                 refused=dict(sorted(self._refused.items())),
             ),
-            bundles=[],
+            bundles=[] if self._trainer is None else self._trainer.bundles,
             cost=cost,
         )
 
@@ -217,6 +240,8 @@ class _Run:
             asked = Asked(made.user_id, state, state.clock_ms, event.context)
             self._stored[made.user_id] = self._judge.judged(made, ranked, asked)
         self._clicks.add(self._fold.fold(effects.record, place))
+        if self._trainer is not None:
+            self._trainer.take(effects.record, place)
         for (_, outcome), number in effects.outcomes.items():
             self._outcomes[outcome] += number
             return Outcome(outcome)
