@@ -5,7 +5,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 from aiokafka import AIOKafkaProducer
@@ -35,8 +35,6 @@ MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
 """As large as a record of `examples`, a whole chunk of featured rows, may be."""
 FIRST_BACKOFF_S: Final = 0.1
 MAX_BACKOFF_S: Final = 5.0
-REMINDER_S: Final = 10.0
-"""How often a wait for the broker is logged."""
 
 
 class OutgoingRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,53 +100,40 @@ class AckedProducer(Service):
         backoff_s = FIRST_BACKOFF_S
         while unacked:
             num_before = len(unacked)
+            producer: AIOKafkaProducer | None = None
             try:
-                await self._produce_once(topic, unacked)
+                producer = await self._connected()
+                await self._produce_once(producer, topic, unacked)
             except HOPELESS as error:
                 raise ProduceError(
                     f"{topic} refuses a record for good: {type(error).__name__}: {error}"
                 ) from error
             except (KafkaError, OSError) as error:
                 logger.warning("Producing to %s failed, trying again: %r", topic, error)
-                await self._discard_producer()
+                await self._discard(producer)
                 backoff_s = FIRST_BACKOFF_S if len(unacked) < num_before else backoff_s * 2
                 await asyncio.sleep(min(backoff_s, MAX_BACKOFF_S))
 
-    async def _produce_once(self, topic: str, unacked: list[OutgoingRecord]) -> None:
+    async def _produce_once(
+        self, producer: AIOKafkaProducer, topic: str, unacked: list[OutgoingRecord]
+    ) -> None:
         """Try all; leave in `unacked` what follows the acknowledged head."""
-        producer = await self._connected()
         futures: list[asyncio.Future[Any]] = []
-        try:
-            for record in unacked:
-                future = await producer.send(
-                    topic,
-                    value=record.value,
-                    key=record.key,
-                    partition=record.partition,
-                    headers=list(record.headers) or None,
-                )
-                futures.append(future)
-        finally:
-            await self._settle(producer, futures)
-            num_acked = 0
-            while num_acked < len(futures) and _is_acked(futures[num_acked]):
-                num_acked += 1
-            del unacked[:num_acked]
-        for future in futures[num_acked:]:
-            future.result()
-
-    async def _settle(self, producer: AIOKafkaProducer, futures: list[asyncio.Future[Any]]) -> None:
+        # The producer's own task delivers. Should it die, everything else here waits for ever.
         sender = producer._sender.sender_task
-        waiting = set(futures)
-        while waiting:
-            _, pending = await asyncio.wait(
-                {*waiting, sender}, timeout=REMINDER_S, return_when=asyncio.FIRST_COMPLETED
-            )
-            waiting = {future for future in waiting if not future.done()}
-            if waiting and sender not in pending:
-                raise KafkaError("the producer's sender has ended")
-            if waiting and len(pending) > len(waiting):
-                logger.debug("Waiting for %d acknowledgements", len(waiting))
+        sending = asyncio.create_task(_send_all(producer, topic, list(unacked), futures))
+        try:
+            await asyncio.wait({sending, sender}, return_when=asyncio.FIRST_COMPLETED)
+            while not sender.done() and (waiting := _not_done(futures)):
+                await asyncio.wait({*waiting, sender}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sending.cancel()
+        num_acked = 0
+        while num_acked < len(futures) and _is_acked(futures[num_acked]):
+            num_acked += 1
+        del unacked[:num_acked]
+        if unacked:
+            _raise_why(sending, futures[num_acked:])
 
     async def _connected(self) -> AIOKafkaProducer:
         if self._connecting is None:
@@ -169,18 +154,49 @@ class AckedProducer(Service):
                 self._producer = producer
             return self._producer
 
-    async def _discard_producer(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            # Stopping flushes; what is unacknowledged is ours to repeat, so do not wait for it.
-            producer._sender.sender_task.cancel()
-            await producer.stop()
+    async def _discard(self, producer: AIOKafkaProducer | None) -> None:
+        current = self._producer
+        # Another caller may have replaced it already.
+        if current is not producer or current is None:
+            return
+        self._producer = None
+        # Stopping flushes; what is unacknowledged is ours to repeat, so do not wait for it.
+        current._sender.sender_task.cancel()
+        await current.stop()
 
     @override
     async def on_stop(self) -> None:
         """Disconnect."""
-        await self._discard_producer()
+        await self._discard(self._producer)
+
+
+async def _send_all(
+    producer: AIOKafkaProducer,
+    topic: str,
+    records: list[OutgoingRecord],
+    futures: list[asyncio.Future[Any]],
+) -> None:
+    for record in records:
+        future = await producer.send(
+            topic,
+            value=record.value,
+            key=record.key,
+            partition=record.partition,
+            headers=list(record.headers) or None,
+        )
+        futures.append(future)
+
+
+def _not_done(futures: list[asyncio.Future[Any]]) -> set[asyncio.Future[Any]]:
+    return {future for future in futures if not future.done()}
 
 
 def _is_acked(future: asyncio.Future[Any]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
+
+
+def _raise_why(sending: asyncio.Task[None], unacked: list[asyncio.Future[Any]]) -> NoReturn:
+    ended = [future for future in (*unacked, sending) if future.done() and not future.cancelled()]
+    # All are asked: asyncio complains of an exception that nobody has looked at.
+    errors = [error for future in ended if (error := future.exception()) is not None]
+    raise errors[0] if errors else KafkaError("the producer has come to its end")

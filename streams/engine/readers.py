@@ -72,6 +72,7 @@ class TopicReader:
             bootstrap_servers=self._brokers,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            isolation_level="read_committed",
             fetch_max_wait_ms=100,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
         )

@@ -144,3 +144,25 @@ def test_record_that_the_topic_does_not_allow_is_refused_for_good(kafka: KafkaBr
 
     with pytest.raises(ProduceError, match="MessageSizeTooLargeError"):
         asyncio.run(produce())
+
+
+@pytest.mark.chaos
+def test_callers_that_share_a_producer_all_get_through(kafka: KafkaBroker) -> None:
+    topics = [new_topic(kafka.bootstrap) for _ in range(4)]
+
+    async def produce() -> None:
+        async with started(kafka) as producer:
+            await producer.produce_acked(topics[0], numbered_records(1))
+            callers = [
+                asyncio.create_task(producer.produce_acked(topic, numbered_records(200)))
+                for topic in topics
+            ]
+            # The session is lost for all of them at once.
+            assert producer._producer is not None
+            producer._producer._sender.sender_task.cancel()
+            async with asyncio.timeout(30):
+                await asyncio.gather(*callers)
+
+    asyncio.run(produce())
+    for topic in topics:
+        assert sorted(set(values_of(kafka, topic))) == list(range(200))
