@@ -75,9 +75,11 @@ def items_of(
 
 
 def _first_sources(ranks: npt.NDArray[np.int32], sources: Sequence[Source]) -> list[str]:
-    """The source that ranked each item best, the earlier one of equals."""
-    unranked = np.where(ranks > 0, ranks, np.iinfo(np.int32).max)
-    return [sources[column].name for column in unranked.argmin(axis=1).tolist()]
+    """The source that ranked each item best; of equals one that can say why, then the earlier."""
+    names = [source.name for source in sources]
+    handicap = np.array([name not in _CAUSED for name in names], np.int64)
+    places = np.where(ranks > 0, 2 * ranks.astype(np.int64) + handicap, np.iinfo(np.int64).max)
+    return [names[column] for column in places.argmin(axis=1).tolist()]
 
 
 def _reason(source: str, cause: int, query: Query, live: LiveModels) -> str | None:

@@ -18,10 +18,10 @@ from deploy.stack.ports import free_port
 START_S = 60.0
 """How long a role may take until its metrics answer, on a busy machine."""
 
-_WORKER = (
+_ROLE = (
     "import logging, os, sys; logging.basicConfig(level='INFO');"
-    "from streams.config import load_config; from streams.worker import run_worker;"
-    "sys.exit(run_worker(load_config(None, os.environ, sys.argv[1:])))"
+    "from streams.config import load_config; from streams.{0} import run_{0};"
+    "sys.exit(run_{0}(load_config(None, os.environ, sys.argv[1:])))"
 )
 
 
@@ -41,7 +41,7 @@ class RoleProcess:
         """Start it, or start it again."""
         port_variable = f"HEADRACE_{self.name.upper()}_METRICS_PORT"
         with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603  # the interpreter that runs this
+            self._process = subprocess.Popen(  # the interpreter that runs this
                 [sys.executable, "-c", self.code, *self.overrides],
                 env={**os.environ, **self.environment, port_variable: str(self.metrics_port)},
                 stdout=log,
@@ -89,23 +89,53 @@ def running_worker(
     tmp_path: Path, *, kafka: str, redis_url: str, prefix: str, number: int = 0, **settings: object
 ) -> Iterator[RoleProcess]:
     """Run a worker on topics with this prefix; `a__b=value` is the setting `a.b`."""
+    settings = {"worker__group": f"{prefix}worker", **settings}
+    with _running(
+        "worker", tmp_path / f"worker-{number}.log", kafka, redis_url, prefix, settings
+    ) as worker:
+        yield worker
+
+
+@contextmanager
+def running_learner(
+    tmp_path: Path, *, kafka: str, redis_url: str, prefix: str, **settings: object
+) -> Iterator[RoleProcess]:
+    """Run the learner on topics with this prefix."""
+    settings = {
+        "learner__group": f"{prefix}learner",
+        "learner__delta_interval_s": 0.2,
+        **settings,
+    }
+    log_path = tmp_path / "learner.log"
+    with _running("learner", log_path, kafka, redis_url, prefix, settings) as learner:
+        yield learner
+
+
+@contextmanager
+def _running(
+    name: str,
+    log_path: Path,
+    kafka: str,
+    redis_url: str,
+    prefix: str,
+    settings: Mapping[str, object],
+) -> Iterator[RoleProcess]:
     topics = ("events", "items", "examples", "models")
-    overrides = [f"kafka.topics.{name}={prefix}{name}" for name in topics]
+    overrides = [f"kafka.topics.{topic}={prefix}{topic}" for topic in topics]
     overrides += [f"kafka.topics.dead_letters={prefix}events.dead-letters"]
-    overrides += [f"worker.group={prefix}worker"]
     overrides += [f"{key.replace('__', '.')}={value}" for key, value in settings.items()]
-    worker = RoleProcess(
-        name="worker",
-        code=_WORKER,
+    role = RoleProcess(
+        name=name,
+        code=_ROLE.format(name),
         overrides=tuple(overrides),
         environment={"HEADRACE_KAFKA": kafka, "HEADRACE_REDIS": redis_url},
-        log_path=tmp_path / f"worker-{number}.log",
+        log_path=log_path,
     )
-    worker.start()
+    role.start()
     try:
-        yield worker
+        yield role
     finally:
-        worker.stop()
+        role.stop()
 
 
 def until(holds: Callable[[], object], *, what: str, deadline_s: float = START_S) -> None:
