@@ -30,7 +30,7 @@ from safetensors.numpy import load, save
 
 from models.errors import ModelError
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 
 CONFIG: Final = "config.json"
 ITEMS: Final = "items.json"

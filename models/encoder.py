@@ -4,7 +4,9 @@ The trainer exports the transformer's user encoder as an ONNX graph; here it is 
 Runtime on one core. A score is one product of the query with the item matrix, plus the counters'
 log-scores times the weights that the graph returns with the query:
 
-    score(item) = query . item vector + w0 popularity(item) + w1 covisitation(item) + w2 covisited
+    score(item) = query . item vector + w0 popularity(item) + w1 lift(item) + w2 listed
+
+(lift: co-visitation's log-score minus popularity's; missing for items that it does not list.)
 
 The time until the action being predicted is unknown when a list is computed, so it is no input,
 neither here nor in training. What is known is the event that caused the list: after an action the
@@ -45,9 +47,9 @@ class EncodedQueries:
     """What the encoder says about B users.
 
     Attributes:
-        query_BI: float32; its products with the item vectors are logits, temperature included.
-        counter_weight_B3: weights of the popularity log-score, of the co-visitation score and of
-            the flag that co-visitation knows the item; float32.
+        query_BI: float32; its products with the item vectors are logits, all scales included.
+        counter_weight_B3: weights of the popularity log-score, of co-visitation's lift and of
+            the flag that co-visitation lists the item; float32.
         action_chance_BA: probability of each type for the user's next action; float32.
     """
 

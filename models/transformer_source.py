@@ -1,10 +1,11 @@
 """What does the transformer propose, and how does it score? A bundle's encoder as a recall source.
 
-    score(i | u) = q_u . v_i + w_u0 popularity(i) + w_u1 covisitation(i) + w_u2 [i is covisited]
+    score(i | u) = q_u . v_i + w_u0 popularity(i) + w_u1 lift(i) + w_u2 [i is listed]
 
-q and w come from the encoder, v from the bundle's item matrix. Popularity and co-visitation are the
-counters' log-scores of now; co-visitation speaks of the items that it lists for the user alone, as
-it did in training. Items that the bundle does not know are missing.
+q and w come from the encoder, v from the bundle's item matrix. Popularity is the counter's
+log-score of now, the lift co-visitation's log-score minus it; co-visitation speaks of the items
+that it lists for the user alone, as it did in training. Items that the bundle does not know are
+missing.
 
 Shape letters: B queries, N items of the bundle, I item vector width.
 """
@@ -119,12 +120,13 @@ class TransformerSource:
         weights = query.counter_weights
         if weights is None:
             return np.zeros(len(codes), np.float32)
-        added: NDArray[np.float32] = weights[0] * self._trending.score(query, codes)
+        popularity = self._trending.score(query, codes)
+        added: NDArray[np.float32] = weights[0] * popularity
         listed = self._covisitation.recall(query, self._num_listed)
         is_listed = np.isin(codes, listed)
         if is_listed.any():
             log_scores = self._covisitation.score(query, codes[is_listed])
-            added[is_listed] += weights[1] * log_scores + weights[2]
+            added[is_listed] += weights[1] * (log_scores - popularity[is_listed]) + weights[2]
         return added
 
     def _follow_vocabulary(self) -> None:

@@ -162,12 +162,13 @@ class TrainingData:
             self.counters.append_snapshot(row, self._popularity_by_history_code(query))
         if entry.item != NO_ITEM and entry.weight > 0:
             listed = self._covisitation.recall(query, self.counters.num_listed)
-            scores = self._covisitation.score(query, listed)
+            log_scores = self._covisitation.score(query, listed)
+            lifts = log_scores - self._trending.score(query, listed)
             codes = np.array(
                 [self.history.item_code(self._item_id(code)) for code in listed.tolist()], np.int64
             )
             known = codes >= 0
-            self.counters.append_row(row, codes[known], scores[known])
+            self.counters.append_row(row, codes[known], lifts[known])
 
     def _count(self, entry: ActionRow, item_id: str | None, time_ms: int) -> None:
         if item_id is not None and entry.weight > 0:

@@ -71,10 +71,15 @@ def restore_state(bundle: Bundle, *, learning_rate: float) -> TrainingState:
             f"{bundle.folder}: kind {bundle.config.kind!r} found, {BUNDLE_KIND!r} expected"
         )
     sizes = {name: value for name, value in bundle.config.settings.items() if name in _SIZES}
-    return TrainingState.restore(
-        NetworkConfig(**sizes),
-        bundle.item_ids,
-        bundle.arrays(WEIGHTS),
-        bundle.arrays(OPTIMIZER),
-        learning_rate=learning_rate,
-    )
+    try:
+        return TrainingState.restore(
+            NetworkConfig(**sizes),
+            bundle.item_ids,
+            bundle.arrays(WEIGHTS),
+            bundle.arrays(OPTIMIZER),
+            learning_rate=learning_rate,
+        )
+    except (KeyError, RuntimeError, TypeError) as error:
+        raise BundleRefused(
+            f"{bundle.folder}: its weights are not this network's ({error}); train a new bundle"
+        ) from error

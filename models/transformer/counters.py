@@ -24,14 +24,14 @@ class CounterInputs:
         popularity_TN: log-score of every item in each snapshot used; float32, finite.
         snapshot_P: which snapshot each target sees.
         item_PK: the items that co-visitation lists for the target, -1 where fewer; int64.
-        score_PK: their log-scores; float32. An item not listed is missing: its logit gets neither
-            the score nor the "covisited" flag.
+        lift_PK: their co-visitation log-score minus their popularity log-score; float32. An item
+            not listed is missing: its logit gets neither the lift nor the flag.
     """
 
     popularity_TN: npt.NDArray[np.float32]
     snapshot_P: npt.NDArray[np.int64]
     item_PK: npt.NDArray[np.int64]
-    score_PK: npt.NDArray[np.float32]
+    lift_PK: npt.NDArray[np.float32]
 
 
 class CounterLog:
@@ -54,7 +54,7 @@ class CounterLog:
         self.floor = floor
         self._end_row = 0
         self._items = np.full((capacity, num_listed), _NONE, np.int32)
-        self._scores = np.zeros((capacity, num_listed), np.float32)
+        self._lifts = np.zeros((capacity, num_listed), np.float32)
         self._snapshot_rows: deque[int] = deque()
         self._snapshots: deque[npt.NDArray[np.float32]] = deque()
 
@@ -72,9 +72,15 @@ class CounterLog:
             self._snapshots.popleft()
 
     def append_row(
-        self, row: int, items: npt.NDArray[np.integer], scores: npt.NDArray[np.floating]
+        self, row: int, items: npt.NDArray[np.integer], lifts: npt.NDArray[np.floating]
     ) -> None:
-        """Note co-visitation's items and log-scores for the action of one row, best first."""
+        """Note co-visitation's items for the action of one row, best first.
+
+        Args:
+            row: of the action.
+            items: their codes.
+            lifts: co-visitation's log-score minus popularity's, both as of before the action.
+        """
         if row < self._end_row:
             raise ValueError(f"row {row} comes after row {self._end_row - 1}: append in order")
         for skipped in range(max(self._end_row, row - self.capacity), row):
@@ -83,7 +89,7 @@ class CounterLog:
         num = min(len(items), self.num_listed)
         self._items[slot] = _NONE
         self._items[slot, :num] = items[:num]
-        self._scores[slot, :num] = scores[:num]
+        self._lifts[slot, :num] = lifts[:num]
         self._end_row = row + 1
 
     def renumber(self, new_code: npt.NDArray[np.int32]) -> None:
@@ -99,8 +105,7 @@ class CounterLog:
         """Return what the counters said before each of the rows, for items `0..num_items-1`."""
         if not self._snapshots:
             return empty_counters(len(rows_P), num_items)
-        snapshot_P = np.searchsorted(np.asarray(self._snapshot_rows), rows_P, side="right") - 1
-        used, snapshot_P = np.unique(np.maximum(snapshot_P, 0), return_inverse=True)
+        used, snapshot_P = np.unique(self._snapshot_of(rows_P), return_inverse=True)
         popularity_TN = np.full((len(used), num_items), self.floor, np.float32)
         for target, source in zip(popularity_TN, used, strict=True):
             snapshot = self._snapshots[source]
@@ -111,8 +116,23 @@ class CounterLog:
             popularity_TN=popularity_TN,
             snapshot_P=snapshot_P.astype(np.int64),
             item_PK=np.where(kept_P[:, None], self._items[slot_P], _NONE).astype(np.int64),
-            score_PK=self._scores[slot_P],
+            lift_PK=self._lifts[slot_P],
         )
+
+    def num_covered(self, rows_P: npt.NDArray[np.int64], num_items: int) -> npt.NDArray[np.int64]:
+        """Return how many items each row's snapshot covers.
+
+        Items of a later code had not been acted upon then, so that no counter could know them.
+        """
+        if not self._snapshots:
+            return np.full(len(rows_P), num_items)
+        sizes = np.array([len(snapshot) for snapshot in self._snapshots])
+        covered_P: npt.NDArray[np.int64] = sizes[self._snapshot_of(rows_P)].clip(max=num_items)
+        return covered_P
+
+    def _snapshot_of(self, rows_P: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        after_P = np.searchsorted(np.asarray(self._snapshot_rows), rows_P, side="right")
+        return np.maximum(after_P - 1, 0).astype(np.int64)
 
 
 def empty_counters(num_rows: int, num_items: int) -> CounterInputs:
@@ -121,5 +141,5 @@ def empty_counters(num_rows: int, num_items: int) -> CounterInputs:
         popularity_TN=np.zeros((1, num_items), np.float32),
         snapshot_P=np.zeros(num_rows, np.int64),
         item_PK=np.full((num_rows, 0), _NONE, np.int64),
-        score_PK=np.zeros((num_rows, 0), np.float32),
+        lift_PK=np.zeros((num_rows, 0), np.float32),
     )

@@ -19,7 +19,7 @@ from models.encoder_inputs import user_buckets
 from models.transformer.counters import CounterInputs, CounterLog, empty_counters
 from models.transformer.history import History
 from models.transformer.state import TrainingState
-from models.transformer.windows import Batch, batches, gather, training_sequences
+from models.transformer.windows import Batch, batches, gather, seen_items, training_sequences
 
 _MAX_TOKENS: Final = 4096
 _CHUNK_POSITIONS: Final = 512
@@ -47,10 +47,13 @@ def rank_targets(
     from_row: int,
     to_row: int,
     counters: CounterLog | None = None,
+    predicts_repeats: bool = False,
 ) -> TargetRanks:
     """Rank the item of every row of the window that has one.
 
-    The state must know the history's catalogue (`TrainingState.adopt`); it is not changed.
+    Unless `predicts_repeats`, items among the sequence's earlier tokens are left out, as lists
+    leave them out, and an action on one of them is no target. The state
+    must know the history's catalogue (`TrainingState.adopt`); it is not changed.
     """
     torch.set_num_threads(1)
     state.network.eval()
@@ -64,7 +67,11 @@ def rank_targets(
         for part in batches(sequences, np.random.default_rng(0), max_tokens=_MAX_TOKENS):
             batch = gather(history, part)
             query_PI, weight_P3 = _queries(state, batch)
-            wanted = np.flatnonzero(batch.item_P >= 0)
+            seen_PL = seen_items(batch)
+            if predicts_repeats:
+                seen_PL = np.full_like(seen_PL, -1)
+            is_repeat_P = (seen_PL == batch.item_P[:, None]).any(1)
+            wanted = np.flatnonzero((batch.item_P >= 0) & ~is_repeat_P)
             for start in range(0, len(wanted), _CHUNK_POSITIONS):
                 chosen = wanted[start : start + _CHUNK_POSITIONS]
                 row_P = batch.row_P[chosen]
@@ -74,6 +81,8 @@ def rank_targets(
                     else counters.inputs(row_P, len(unit_NI))
                 )
                 logits_PN = query_PI[chosen] @ unit_NI.T + _counter_logits(weight_P3[chosen], said)
+                masked_P, masked_N = _seen_pairs(seen_PL[chosen])
+                logits_PN[masked_P, masked_N] = -torch.inf
                 own_P1 = logits_PN.gather(1, torch.from_numpy(batch.item_P[chosen])[:, None])
                 ranks.append((logits_PN >= own_P1).sum(1).numpy())
                 rows.append(row_P)
@@ -84,6 +93,11 @@ def rank_targets(
         rank_P=np.concatenate(ranks)[order],
         user_P=history.users[row_P[order] - history.first_row],
     )
+
+
+def _seen_pairs(seen_PL: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    position_Z, token_Z = np.nonzero(seen_PL >= 0)
+    return torch.from_numpy(position_Z.copy()), torch.from_numpy(seen_PL[position_Z, token_Z])
 
 
 def _queries(state: TrainingState, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -108,7 +122,7 @@ def _counter_logits(weight_P3: Tensor, said: CounterInputs) -> Tensor:
     position_Z, slot_Z = np.nonzero(said.item_PK >= 0)
     rows_Z = torch.from_numpy(np.ascontiguousarray(position_Z))
     columns_Z = torch.from_numpy(said.item_PK[position_Z, slot_Z])
-    score_Z = torch.from_numpy(said.score_PK[position_Z, slot_Z])
-    added_Z = weight_P3[rows_Z, 1] * score_Z + weight_P3[rows_Z, 2]
+    lift_Z = torch.from_numpy(said.lift_PK[position_Z, slot_Z])
+    added_Z = weight_P3[rows_Z, 1] * lift_Z + weight_P3[rows_Z, 2]
     logits_PN.index_put_((rows_Z, columns_Z), added_Z, accumulate=True)
     return logits_PN

@@ -31,7 +31,7 @@ def encoder_graph(config: NetworkConfig, weights: Arrays) -> bytes:
     """Return the serving graph of `Network.encode`, `queries` and `action_logits`.
 
     Inputs: item_BLI, action_BL, gap_BL, time_BL, user_B, length_B, request_gap_B, target_action_B,
-    as `models.encoder_inputs` makes them. Outputs: query_BI (temperature included),
+    as `models.encoder_inputs` makes them. Outputs: query_BI (all scales included),
     counter_weight_B3 and action_chance_BA.
 
     Args:
@@ -248,5 +248,6 @@ def _heads(graph: _Graph, config: NetworkConfig, state_BM: str) -> None:
     raw = graph.linear("query_out", inner)
     norm = graph.op("ReduceL2", raw, graph.ints(-1), keepdims=1)
     norm = graph.op("Max", norm, graph.number(1e-12))
-    norm = graph.op("Mul", norm, graph.number(config.temperature))
-    graph.op("Div", raw, norm, output="query_BI")
+    trust = graph.op("Sigmoid", graph.linear("trust_head", context))
+    scale = graph.op("Div", trust, graph.number(config.temperature))
+    graph.op("Mul", graph.op("Div", raw, norm), scale, output="query_BI")

@@ -10,7 +10,8 @@ probability of being in the sample, which makes the estimate of the partition fu
 limit for small probabilities). The target itself always counts once: sampled copies are masked.
 
 Shape letters: P predicted positions, C candidates, I item vector width, T popularity snapshots,
-Z pairs of a position and a co-visited candidate.
+Z pairs of a position and a candidate (co-visited, or
+seen already), L tokens.
 """
 
 from dataclasses import dataclass
@@ -83,8 +84,10 @@ class Competition:
         snapshot_P: which snapshot each position sees.
         pair_position_Z: position of each co-visited candidate, ascending.
         pair_column_Z: its column.
-        pair_score_Z: its co-visitation log-score.
-        target_counters_P3: the target's own popularity, co-visitation score and flag.
+        pair_lift_Z: its lift.
+        seen_position_Z: position of each candidate that is masked there, ascending.
+        seen_column_Z: its column.
+        target_counters_P3: the target's own popularity, lift and flag.
     """
 
     log_probability_C: Tensor
@@ -93,7 +96,9 @@ class Competition:
     snapshot_P: Tensor
     pair_position_Z: Tensor
     pair_column_Z: Tensor
-    pair_score_Z: Tensor
+    pair_lift_Z: Tensor
+    seen_position_Z: Tensor
+    seen_column_Z: Tensor
     target_counters_P3: Tensor
 
 
@@ -101,20 +106,31 @@ def competition(
     target_P: npt.NDArray[np.int64],
     candidates: Candidates,
     counters: CounterInputs,
+    seen_PL: npt.NDArray[np.int64],
     *,
     num_items: int,
 ) -> Competition:
-    """Return what the targets compete against, from item codes and counter inputs."""
+    """Return what the targets compete against.
+
+    Args:
+        target_P: their item codes.
+        candidates: the shared ones.
+        counters: what the counters said before each target.
+        seen_PL: item codes that are no candidates of a position, -1 for none, never its target.
+        num_items: of the catalogue.
+    """
     column_N = np.full(num_items, _NONE, np.int64)
     column_N[candidates.items_C] = np.arange(len(candidates.items_C))
     listed_PK = (counters.item_PK >= 0) & (counters.item_PK < num_items)
     column_PK = np.where(listed_PK, column_N[np.where(listed_PK, counters.item_PK, 0)], _NONE)
-    position_Z, slot_Z = (np.ascontiguousarray(index) for index in np.nonzero(column_PK >= 0))
+    position_Z, slot_Z = _contiguous_pairs(column_PK >= 0)
+    seen_column_PL = np.where(seen_PL >= 0, column_N[np.maximum(seen_PL, 0)], _NONE)
+    seen_position_Z, token_Z = _contiguous_pairs(seen_column_PL >= 0)
     own_PK = listed_PK & (counters.item_PK == target_P[:, None])
     target_counters_P3 = np.stack(
         [
             counters.popularity_TN[counters.snapshot_P, target_P],
-            np.where(own_PK, counters.score_PK, 0).sum(1),
+            np.where(own_PK, counters.lift_PK, 0).sum(1),
             own_PK.any(1),
         ],
         axis=1,
@@ -126,9 +142,18 @@ def competition(
         snapshot_P=torch.from_numpy(counters.snapshot_P),
         pair_position_Z=torch.from_numpy(position_Z),
         pair_column_Z=torch.from_numpy(column_PK[position_Z, slot_Z]),
-        pair_score_Z=torch.from_numpy(counters.score_PK[position_Z, slot_Z]),
+        pair_lift_Z=torch.from_numpy(counters.lift_PK[position_Z, slot_Z]),
+        seen_position_Z=torch.from_numpy(seen_position_Z),
+        seen_column_Z=torch.from_numpy(seen_column_PL[seen_position_Z, token_Z]),
         target_counters_P3=torch.from_numpy(target_counters_P3),
     )
+
+
+def _contiguous_pairs(
+    wanted: npt.NDArray[np.bool_],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    rows, columns = np.nonzero(wanted)
+    return np.ascontiguousarray(rows), np.ascontiguousarray(columns)
 
 
 def item_loss(
@@ -167,20 +192,11 @@ class _FusedSoftmax(torch.autograd.Function):
         gradients = tuple(
             torch.zeros_like(tensor) for tensor in (query_PI, weight_P3, target_PI, candidate_CI)
         )
-        starts = range(0, num_positions, _CHUNK_POSITIONS)
-        pair_bounds = torch.searchsorted(
-            against.pair_position_Z, torch.tensor([*starts, num_positions])
-        ).tolist()
         total = 0.0
-        for number, start in enumerate(starts):
+        for start in range(0, num_positions, _CHUNK_POSITIONS):
             positions = slice(start, min(start + _CHUNK_POSITIONS, num_positions))
-            pairs = slice(pair_bounds[number], pair_bounds[number + 1])
             total += _chunk_loss(
-                (query_PI, weight_P3, target_PI, candidate_CI),
-                gradients,
-                against,
-                positions,
-                pairs,
+                (query_PI, weight_P3, target_PI, candidate_CI), gradients, against, positions
             )
         ctx.save_for_backward(*(gradient.div_(num_positions) for gradient in gradients))
         return query_PI.new_tensor(total / num_positions)
@@ -196,25 +212,28 @@ def _chunk_loss(
     gradients: tuple[Tensor, ...],
     against: Competition,
     positions: slice,
-    pairs: slice,
 ) -> float:
     """Return the summed loss of a chunk of positions and add its gradients."""
     query_PI, weight_P3, target_PI = (value[positions] for value in values[:3])
     candidate_CI = values[3]
+    pairs = _of_chunk(against.pair_position_Z, positions)
     pair_rows_Z = against.pair_position_Z[pairs] - positions.start
     pair_columns_Z = against.pair_column_Z[pairs]
-    pair_score_Z = against.pair_score_Z[pairs]
+    pair_lift_Z = against.pair_lift_Z[pairs]
     popularity_PC = against.popularity_TC[against.snapshot_P[positions]]
     own_counters_P3 = against.target_counters_P3[positions]
 
     logits_PC = torch.addmm(against.log_probability_C, query_PI, candidate_CI.T, beta=-1)
     logits_PC.addcmul_(popularity_PC, weight_P3[:, :1])
     pair_weight_Z3 = weight_P3[pair_rows_Z]
-    pair_logit_Z = pair_weight_Z3[:, 1] * pair_score_Z + pair_weight_Z3[:, 2]
+    pair_logit_Z = pair_weight_Z3[:, 1] * pair_lift_Z + pair_weight_Z3[:, 2]
     logits_PC.index_put_((pair_rows_Z, pair_columns_Z), pair_logit_Z, accumulate=True)
     own_column_P = against.own_column_P[positions]
     hit_P = torch.nonzero(own_column_P >= 0).squeeze(1)
     logits_PC[hit_P, own_column_P[hit_P]] = -torch.inf
+    seen = _of_chunk(against.seen_position_Z, positions)
+    seen_rows_Z = against.seen_position_Z[seen] - positions.start
+    logits_PC[seen_rows_Z, against.seen_column_Z[seen]] = -torch.inf
     own_logit_P = (query_PI * target_PI).sum(1) + (weight_P3 * own_counters_P3).sum(1)
 
     peak_P1 = torch.maximum(logits_PC.amax(1), own_logit_P)[:, None]
@@ -232,6 +251,12 @@ def _chunk_loss(
     torch.mul(own_error_P1, own_counters_P3, out=weight_grad)
     weight_grad[:, 0] += torch.linalg.vecdot(chance_PC, popularity_PC)
     pair_chance_Z = chance_PC[pair_rows_Z, pair_columns_Z]
-    weight_grad[:, 1].index_add_(0, pair_rows_Z, pair_chance_Z * pair_score_Z)
+    weight_grad[:, 1].index_add_(0, pair_rows_Z, pair_chance_Z * pair_lift_Z)
     weight_grad[:, 2].index_add_(0, pair_rows_Z, pair_chance_Z)
     return loss
+
+
+def _of_chunk(position_Z: Tensor, positions: slice) -> slice:
+    """Return the stretch of an ascending list of positions that lies in the chunk."""
+    bounds = torch.searchsorted(position_Z, torch.tensor([positions.start, positions.stop]))
+    return slice(*bounds.tolist())

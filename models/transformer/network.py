@@ -8,9 +8,11 @@ causal blocks with a learned bias of relative position and relative time; from e
             log-scores of the counters, are the logits of p(item | state, request gap, action type)
 
 Item vectors live outside the network: the catalogue grows. They are L2-normalised, and so is the
-query before its division by the temperature. The request gap says how long after the last action
-the user came back, which the system knows from a visit; for a target without a visit before it, it
-is "now", in training as in serving. The time until the target is never an input.
+query before it is divided by the temperature and multiplied by the trust, a share that the state
+itself decides: a network that knows little begins by leaving the order to the counters. The request
+gap says how long after the last action the user came back, which the system knows from a visit; for
+a target without a visit before it, it is "now", in training as in serving. The time until the
+target is never an input.
 
 Shape letters: B batch, L tokens (queries), K tokens (keys), H heads, E width of a head, M model
 width, I item vector width, P predicted positions, A action types.
@@ -27,7 +29,12 @@ from torch.nn import functional
 from models.encoder_inputs import NUM_ACTIONS, NUM_GAP_BUCKETS
 
 NUM_COUNTERS: Final = 3
-"""Popularity's log-score, co-visitation's, and whether co-visitation knows the item."""
+"""Popularity's log-score, co-visitation's lift over it, and whether co-visitation lists it."""
+
+CALIBRATION: Final = ("counter_head.", "trust_head.")
+"""The weights of one input against another, which are learned on targets nothing has seen yet."""
+
+_FIRST_TRUST: Final = -2.0
 
 TIME_SCALES_S: Final = (30.0, 3600.0)
 """The relative-time bias is a learned sum of log(1 + dt / scale), one slope a scale and head."""
@@ -175,10 +182,13 @@ class Network(nn.Module):
         self.query_in = nn.Linear(context_width, 2 * width)
         self.query_out = nn.Linear(2 * width, config.item_width)
         self.counter_head = nn.Linear(context_width, NUM_COUNTERS)
-        # Before anything is learned the counters' log-scores alone decide, as they are.
+        self.trust_head = nn.Linear(context_width, 1)
+        # Before anything is learned the counters' log-scores decide, as they are.
         nn.init.zeros_(self.counter_head.weight)
+        nn.init.zeros_(self.trust_head.weight)
         with torch.no_grad():
             self.counter_head.bias.copy_(torch.tensor([1.0, 1.0, 0.0]))
+            self.trust_head.bias.fill_(_FIRST_TRUST)
 
     def encode(
         self,
@@ -223,9 +233,10 @@ class Network(nn.Module):
     def queries(
         self, state_PM: Tensor, request_gap_P: Tensor, action_P: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return the queries `[P, I]`, temperature included, and the counters' weights `[P, 3]`."""
+        """Return the queries `[P, I]`, all scales included, and the counters' weights `[P, 3]`."""
         gap_PG = self.gap_embedding(request_gap_P)
         context_PC = torch.cat([state_PM, gap_PG, self.action_embedding(action_P)], -1)
         raw_PI = self.query_out(functional.silu(self.query_in(context_PC)))
-        query_PI = functional.normalize(raw_PI, dim=-1) / self.config.temperature
+        scale_P1 = torch.sigmoid(self.trust_head(context_PC)) / self.config.temperature
+        query_PI = functional.normalize(raw_PI, dim=-1) * scale_P1
         return query_PI, self.counter_head(context_PC)

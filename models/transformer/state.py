@@ -92,7 +92,8 @@ class TrainingState:
             self.network.parameters(),
             lr=learning_rate,
             betas=(_BETA_1, _BETA_2),
-            weight_decay=0.01,
+            # Weights that no gradient reaches stay as they are.
+            weight_decay=0.0,
             foreach=True,
         )
 

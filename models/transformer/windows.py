@@ -160,6 +160,14 @@ def gather(history: History, sequences: Sequences) -> Batch:
     )
 
 
+def seen_items(batch: Batch) -> npt.NDArray[np.int64]:
+    """Return the item codes of the tokens that each position has seen, `[P, L]`, -1 for none."""
+    length = batch.inputs.item_BL.shape[1]
+    sequence_P, place_P = np.divmod(batch.position_P, length)
+    is_past_PL = np.arange(length) <= place_P[:, None]
+    return np.where(is_past_PL, batch.inputs.item_BL[sequence_P] - 1, -1)
+
+
 def batches(
     sequences: Sequences, generator: np.random.Generator, *, max_tokens: int
 ) -> Iterator[Sequences]:
