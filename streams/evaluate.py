@@ -272,6 +272,7 @@ class _Run:
     def _popular(self) -> RecommendationList:
         return popular_list(
             self._live.online,
+            self._live.catalogue,
             num_items=self._config.ranking.list_size,
             config_digest=self._config.digest(),
             computed_at_ms=0,

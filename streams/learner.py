@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import faust
 
+from featurestore.catalogue import Catalogue
+from featurestore.events import EventRefused, decode_item
 from featurestore.lists import RecommendationList
 from featurestore.redis_store import RedisStore
 from featurestore.store import Store
@@ -29,7 +31,9 @@ from streams.engine import (
     Record,
     Slice,
     SliceApp,
+    TopicReader,
     build_app,
+    fail_stop,
     run_app,
 )
 from streams.errors import RestartNeeded, StartRefused
@@ -85,6 +89,7 @@ class Learner:
         self._config = config
         self._store = store
         self._accounts = accounts
+        self._catalogue = Catalogue()
         self._work: _Work | None = None
         self.app = self._build_app()
 
@@ -105,6 +110,7 @@ class Learner:
             async for slice_ in slices:
                 await self._handle(slice_)
 
+        app.task(self._follow_items)
         app.task(self._keep_publishing)
         app.task(self._watch_progress)
         return app
@@ -192,6 +198,22 @@ class Learner:
 
     # --- publishing ---
 
+    async def _follow_items(self) -> None:
+        """Know what has been withdrawn: nothing is learned of it, and `rec:popular` is without."""
+        kafka = self._config.kafka
+        with fail_stop(self.app, "following the catalogue"):
+            reader = TopicReader(kafka.brokers, kafka.topics.items, on_records=self._take_items)
+            async with reader:
+                await reader.follow()
+
+    def _take_items(self, _partition: int, records: Sequence[Record]) -> None:
+        for record in records:
+            try:
+                self._catalogue.put(decode_item(record.value))
+            except EventRefused:
+                # Workers read the same topic, and count and report it.
+                continue
+
     async def _keep_publishing(self) -> None:
         learner = self._config.learner
         delta = Interval(learner.delta_interval_s)
@@ -219,6 +241,7 @@ class Learner:
         config = self._config
         return popular_list(
             online,
+            self._catalogue,
             num_items=config.ranking.list_size,
             config_digest=config.digest(),
             computed_at_ms=time.time_ns() // 1_000_000,

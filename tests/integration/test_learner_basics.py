@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from deploy.stack.broker import KafkaBroker
+from featurestore.events import CatalogueItem, ItemId
 from featurestore.keys import RECOMMENDATIONS_POPULAR
 from featurestore.lists import decode_list
 from streams.errors import EXIT_REFUSED
@@ -22,6 +23,7 @@ from tests.integration.learners import (
     same_tables,
 )
 from tests.integration.roles import until
+from tests.integration.stream_checks import produce_items
 from tests.streams.engine.log import new_topic
 from tests.streams.example_logs import START_MS, record_of, visit
 
@@ -35,7 +37,11 @@ def test_what_workers_read_is_the_fold_of_the_examples(
     topic = f"{topics}examples"
     produce_records(kafka.bootstrap, topic, records_of_a_shop(NUM_RECORDS))
     with running_learner(
-        tmp_path, kafka=kafka.bootstrap, redis_url=redis_url, prefix=topics
+        tmp_path,
+        kafka=kafka.bootstrap,
+        redis_url=redis_url,
+        prefix=topics,
+        learner__popular_interval_s=0.2,
     ) as learner:
         until(lambda: replica_of(redis_url).offset == NUM_RECORDS, what=learner.log())
         expected = learned_offline(kafka.bootstrap, topic)
@@ -45,11 +51,15 @@ def test_what_workers_read_is_the_fold_of_the_examples(
         assert learner.metric('recsys_freshness_seconds_count{path="online"}') > 0
         assert learner.metric('recsys_label_join_total{outcome="joined"}') > 0
         with redis.Redis.from_url(redis_url) as client:
-            until(lambda: _popular(client), what="a popular list")
-            assert _popular(client) == [
+            popular = [
                 expected.vocabulary.item_id(code)
-                for code in expected.popularity.largest(20).tolist()
+                for code in expected.popularity.largest(21).tolist()
             ]
+            until(lambda: _popular(client) == popular[:20], what="the popular list")
+            withdrawn = CatalogueItem(item_id=ItemId(popular[3]), available=False)
+            produce_items(kafka.bootstrap, f"{topics}items", [withdrawn])
+            rest = popular[:3] + popular[4:]
+            until(lambda: _popular(client) == rest, what="the popular list without it")
 
 
 def _base_offset(redis_url: str) -> int | None:
@@ -79,6 +89,7 @@ def test_an_examples_topic_of_two_partitions_is_refused(
     kafka: KafkaBroker, redis_url: str, topic_prefix: str, tmp_path: Path
 ) -> None:
     new_topic(kafka.bootstrap, num_partitions=2, name=f"{topic_prefix}examples")
+    new_topic(kafka.bootstrap, name=f"{topic_prefix}items")
     with running_learner(
         tmp_path, kafka=kafka.bootstrap, redis_url=redis_url, prefix=topic_prefix
     ) as learner:

@@ -14,7 +14,6 @@ from streams.errors import RestartNeeded, StartRefused
 from streams.learner_accounts import LearnerAccounts
 from streams.learner_fold import LearnerFold
 from streams.metrics import LearnerMetrics
-from streams.popular import popular_list
 from streams.publication import Publication
 from streams.sections import AttributionConfig
 from tests.streams.example_logs import LAYOUT, START_MS, action, impression, new_online, record_of
@@ -237,24 +236,3 @@ def test_freshness_is_measured_when_the_write_was_acknowledged() -> None:
         )
 
     assert run(work()) == 2
-
-
-def test_popular_list_has_the_most_acted_on_items_first() -> None:
-    online = new_online()
-    fold = LearnerFold(online, AttributionConfig(), layout=LAYOUT, topic_id="x")
-    events = [action("u", item, START_MS) for item in ("a", "b", "b", "c", "c", "c")]
-    fold.fold(record_of(events, 0), 0)
-    popular = popular_list(online, num_items=2, config_digest="c", computed_at_ms=5)
-
-    assert [(item.item_id, item.source, item.position) for item in popular.items] == [
-        ("c", "trending", 1),
-        ("b", "trending", 2),
-    ]
-    assert [round(item.score, 3) for item in popular.items] == [3.0, 2.0]
-    assert popular.now_ms == START_MS
-
-
-def test_popular_list_of_an_empty_learner_is_empty() -> None:
-    popular = popular_list(new_online(), num_items=2, config_digest="c", computed_at_ms=5)
-
-    assert popular.items == ()
