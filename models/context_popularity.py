@@ -62,7 +62,7 @@ class ContextPopularity:
 
     def __init__(self, config: ContextPopularityConfig) -> None:
         self._config = config
-        self._pairs = PairCounts("context_items", (config.half_life_ms,), config.num_slots)
+        self._pairs = PairCounts("context_items", config.half_life_ms, config.num_slots)
         self._totals = Table(
             "context_totals",
             [ColumnSpec(name="log2_mass", dtype="float64", fill=EMPTY)],

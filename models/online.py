@@ -45,7 +45,6 @@ class OnlineConfig:
     """Configuration of all online models.
 
     Attributes:
-        covisitation_share: Weight of popularity beside pair counts; .01 to .03 are alike.
         initial_next_weights: Of the order in use until the next head has learned a better one.
         extra_sources: Names of further sources (the transformer's) that the next head sees.
     """
@@ -53,7 +52,6 @@ class OnlineConfig:
     vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
     popularity: PopularityConfig = field(default_factory=PopularityConfig)
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
-    covisitation_share: float = 0.02
     contexts: ContextPopularityConfig = field(default_factory=ContextPopularityConfig)
     item_statistics: ItemStatisticsConfig = field(default_factory=ItemStatisticsConfig)
     click: ClickHeadConfig = field(default_factory=ClickHeadConfig)
@@ -116,6 +114,7 @@ class OnlineModels:
                 for table in (
                     self.vocabulary.table,
                     *self._of_items,
+                    *self.popularity.tables,
                     *self.contexts.tables,
                     *self.statistics.tables,
                     self.click.table,
@@ -125,21 +124,13 @@ class OnlineModels:
         )
 
     def _make_sources(self) -> tuple[Source, ...]:
-        config = self.config
-        contexts, popularity, covisitation = self.contexts, self.popularity, self.covisitation
-        share = config.covisitation_share
-        num_half_lives = len(config.covisitation.half_lives_ms)
-        rows = {"covisitation": 0, "covisitation_second_last": num_half_lives}
-        if num_half_lives > 1:
-            rows["covisitation_short"] = 1
+        config, contexts = self.config, self.contexts
+        popularity, covisitation = self.popularity, self.covisitation
         sources: list[Source] = [
             TrendingSource(popularity),
+            CovisitationSource(covisitation, popularity),
             FreshSource(self.fresh),
             VelocitySource(popularity, _LONG_INDEX),
-            *[
-                CovisitationSource(name, covisitation, popularity, share=share, row=row)
-                for name, row in rows.items()
-            ],
         ]
         if contexts.names:
             index = config.popularity.half_lives_ms.index(config.contexts.half_life_ms)

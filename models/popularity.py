@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from models.columns import ColumnSpec
-from models.decay import EMPTY, added, values
+from models.decay import EMPTY, added, value, values
 from models.tables import Table
 from models.top_rows import TopRows
 
@@ -34,26 +33,35 @@ class Popularity:
             "popularity", [ColumnSpec(name=name, dtype="float64", fill=EMPTY) for name in names]
         )
         self._columns = [self.table.columns[name] for name in names]
+        self._totals = Table(
+            "popularity_totals",
+            [ColumnSpec(name="log2_mass", dtype="float64", fill=EMPTY)],
+            meaning=config.half_lives_ms,
+        )
+        self._totals.grow(len(names))
+        self._total = self._totals.columns["log2_mass"]
+        self.tables = (self.table, self._totals)
         self._top = TopRows(self._columns[0])
 
     def learn(self, code: int, weight: float, time_ms: int) -> None:
         """Counts an action of `weight` > 0."""
-        for column, half_life_ms in zip(self._columns, self.half_lives_ms, strict=True):
+        for index, (column, half_life_ms) in enumerate(
+            zip(self._columns, self.half_lives_ms, strict=True)
+        ):
             column.put(code, added(column.cells[code], weight, time_ms, half_life_ms))
+            total = self._total.cells[index]
+            self._total.put(index, added(total, weight, time_ms, half_life_ms))
         self._top.touch(code)
+
+    def total(self, now_ms: int, index: int = 0) -> float:
+        """Count of all items together, retired ones included."""
+        return value(self._total.cells[index], now_ms, self.half_lives_ms[index])
 
     def counts(
         self, codes: NDArray[np.integer], now_ms: int, index: int = 0
     ) -> NDArray[np.float64]:
         """Count of each item at `now_ms`, for the half-life of that index."""
         return values(self._columns[index].values[codes], now_ms, self.half_lives_ms[index])
-
-    def log_counts(
-        self, codes: NDArray[np.integer], now_ms: int, index: int = 0
-    ) -> NDArray[np.float64]:
-        """Natural logarithm of `counts`, -inf where nothing was counted."""
-        log2_masses: NDArray[np.float64] = self._columns[index].values[codes]
-        return (log2_masses - now_ms / self.half_lives_ms[index]) * math.log(2)
 
     def largest(self, num: int) -> NDArray[np.int64]:
         """The `num` items with the largest count of the first half-life, largest first."""

@@ -1,6 +1,7 @@
 """What do the counters propose, and how do they score? The sources of the seconds clock.
 
-A log-score is in nats, so that 1 is the natural weight of each in a softmax over candidates.
+Log-scores are logarithms of shares of actions, in nats: they mean the same under any traffic, and 1
+is the natural weight of each in a softmax over candidates.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from models.retrieval import Query
 
 _FLOOR = 1e-3
-"""Count of an item that nobody acts on: keeps logarithms finite and such items together."""
+"""Actions that every item is credited with, so that logarithms stay finite."""
 _NOTHING = np.empty(0, dtype=np.int64)
 
 
@@ -32,8 +33,16 @@ def _counts(
     )
 
 
+def _shares(
+    popularity: Popularity, query: Query, codes: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Each item's share of all actions now; one action is credited to all items together."""
+    total = popularity.total(query.now_ms) + 1.0
+    return query.once("shares", codes, lambda: (_counts(popularity, query, codes) + _FLOOR) / total)
+
+
 class TrendingSource:
-    """What is acted on most now: log(count + 0.001)."""
+    """What is acted on most now: the logarithm of an item's share of actions."""
 
     name = "trending"
 
@@ -47,8 +56,8 @@ class TrendingSource:
 
     def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
         """Finite for every item."""
-        counts = _counts(self._popularity, query, codes)
-        return np.log(counts + _FLOOR).astype(np.float32)
+        scores: NDArray[np.float64] = np.log(_shares(self._popularity, query, codes))
+        return scores.astype(np.float32)
 
 
 class VelocitySource:
@@ -76,56 +85,34 @@ class VelocitySource:
 
 
 class CovisitationSource:
-    """What followed the user's last items: log(weighted counts + share x popularity + 0.0001).
+    """What followed the user's last items: the logarithm of `Covisitation.shares`.
 
-    Popularity's part orders what never followed them, and everything for users without history.
+    Popularity smooths it: it orders what never followed them, and all for users without history.
     """
 
-    def __init__(
-        self,
-        name: str,
-        covisitation: Covisitation,
-        popularity: Popularity,
-        *,
-        share: float,
-        row: int = 0,
-    ) -> None:
-        """Names the counts that are read.
+    name = "covisitation"
 
-        Args:
-            name: Of the source.
-            covisitation: The pair counts.
-            popularity: What smooths them.
-            share: Weight of popularity.
-            row: Of `Covisitation.counts`.
-        """
-        self.name = name
+    def __init__(self, covisitation: Covisitation, popularity: Popularity) -> None:
         self._covisitation = covisitation
         self._popularity = popularity
-        self._share = share
-        self._row = row
 
     def recall(self, query: Query, num: int) -> NDArray[np.integer]:
         """The best of what followed; nothing for users without history."""
         followers = self._covisitation.followers(query.previous)
         if followers.size <= 1:
             return followers
-        best = np.argsort(-self._log_scores(query, followers), kind="stable")[:num]
+        best = np.argsort(-self._log_shares(query, followers), kind="stable")[:num]
         return followers[best]
 
     def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
         """Finite for every item."""
-        return self._log_scores(query, codes).astype(np.float32)
+        return self._log_shares(query, codes).astype(np.float32)
 
-    def _log_scores(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float64]:
-        pairs = query.once(
-            "covisitation",
-            codes,
-            lambda: self._covisitation.counts(query.previous, codes, query.now_ms),
-        )
-        counts = pairs[self._row] + self._share * _counts(self._popularity, query, codes)
-        log_scores: NDArray[np.float64] = np.log(counts + 0.1 * _FLOOR)
-        return log_scores
+    def _log_shares(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float64]:
+        popularity = _shares(self._popularity, query, codes)
+        shares = self._covisitation.shares(query.previous, codes, popularity, query.now_ms)
+        log_shares: NDArray[np.float64] = np.log(shares)
+        return log_shares
 
 
 class FreshSource:

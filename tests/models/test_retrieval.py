@@ -1,0 +1,127 @@
+"""Merging sources: every code once, by best rank; scores of items and not of slates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.next_features import next_feature_names, next_features
+from models.ranking import best_first, diversify
+from models.retrieval import Candidates, Query, RetrievalConfig, retrieve, score
+
+
+@dataclass
+class ListSource:
+    """Proposes a fixed list; scores those of its items that it has scores for."""
+
+    name: str
+    codes: list[int]
+    scores: dict[int, float]
+
+    def recall(self, query: Query, num: int) -> NDArray[np.integer]:
+        del query
+        return np.array(self.codes[:num], dtype=np.int64)
+
+    def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
+        del query
+        return np.array([self.scores.get(int(c), math.nan) for c in codes], np.float32)
+
+
+SOURCES = [
+    ListSource("a", [5, 1, 9], {5: 3.0, 1: 2.0, 9: 1.0}),
+    ListSource("b", [2, 5], {2: 7.0, 5: 6.0}),
+    ListSource("only_scores", [4], {5: 0.5}),
+]
+QUERY = Query(now_ms=0)
+CONFIG = RetrievalConfig(limits={"a": 3, "b": 2}, max_candidates=10)
+
+
+def test_every_code_comes_once_in_order_of_its_best_rank() -> None:
+    candidates = retrieve(SOURCES, QUERY, CONFIG)
+    assert candidates.codes.tolist() == [5, 2, 1, 9]
+    assert candidates.ranks.tolist() == [[1, 2, 0], [0, 1, 0], [2, 0, 0], [3, 0, 0]]
+    expected = [[3.0, 6.0, 0.5], [math.nan, 7.0, math.nan], [2.0, math.nan, math.nan]]
+    np.testing.assert_array_equal(candidates.scores[:3], np.array(expected, np.float32))
+
+
+def test_what_is_excluded_is_gone_and_the_rest_keeps_its_ranks() -> None:
+    candidates = retrieve(SOURCES, QUERY, CONFIG, exclude=lambda codes: np.isin(codes, [5, 9]))
+    assert candidates.codes.tolist() == [2, 1]
+    assert candidates.ranks.tolist() == [[0, 1, 0], [2, 0, 0]]
+
+
+def test_the_worst_ranked_go_when_there_are_too_many() -> None:
+    candidates = retrieve(SOURCES, QUERY, replace(CONFIG, max_candidates=2))
+    assert candidates.codes.tolist() == [5, 2]
+    assert candidates.ranks.tolist() == [[1, 2, 0], [0, 1, 0]]
+
+
+def test_nothing_to_recommend_is_an_empty_slate_all_the_way() -> None:
+    for sources in ([], [ListSource("a", [], {})]):
+        candidates = retrieve(sources, QUERY, CONFIG)
+        assert len(candidates) == 0
+        assert candidates.scores.shape == (0, len(sources))
+        features = next_features(candidates, is_cold=True)
+        assert features.shape == (0, 3 * len(sources) + 1)
+    everything = retrieve(SOURCES, QUERY, CONFIG, exclude=lambda codes: codes >= 0)
+    assert len(everything) == 0
+
+
+def test_items_without_a_code_are_scored_as_unknown_to_every_source() -> None:
+    scores = score(SOURCES, QUERY, np.array([-1, 5, -1], np.int32))
+    np.testing.assert_array_equal(np.isnan(scores).all(axis=1), [True, False, True])
+    assert scores[1].tolist() == [3.0, 6.0, 0.5]
+
+
+def test_a_question_about_an_array_is_answered_once_a_query() -> None:
+    asked: list[int] = []
+    codes, others = np.array([1]), np.array([1])
+    query = Query(now_ms=0)
+
+    def compute() -> int:
+        asked.append(1)
+        return len(asked)
+
+    assert [query.once("x", codes, compute) for _ in range(3)] == [1, 1, 1]
+    assert query.once("x", others, compute) == 2
+    assert query.once("y", codes, compute) == 3
+    assert replace(query, now_ms=1).once("x", codes, compute) == 4
+
+
+def test_features_are_centred_scores_missing_flags_and_reciprocal_ranks() -> None:
+    candidates = Candidates(
+        codes=np.array([4, 5, 6], np.int32),
+        scores=np.array([[1, 2], [3, math.nan], [5, 4]], np.float32),
+        ranks=np.array([[2, 0], [1, 0], [0, 4]], np.int32),
+    )
+    copy = candidates.scores.copy()
+    features = next_features(candidates, is_cold=False)
+    assert next_feature_names(["a", "b"]) == [
+        "a",
+        "b",
+        "a:missing",
+        "b:missing",
+        "a:reciprocal_rank",
+        "b:reciprocal_rank",
+        "cold",
+    ]
+    assert features.tolist() == [
+        [-2, -1, 0, 0, 0.5, 0, 0],
+        [0, 0, 0, 1, 1, 0, 0],
+        [2, 1, 0, 0, 0, 0.25, 0],
+    ]
+    assert next_features(candidates, is_cold=True)[:, -1].tolist() == [1, 1, 1]
+    np.testing.assert_array_equal(candidates.scores, copy)
+
+
+def test_a_category_cap_holds_back_only_what_others_can_replace() -> None:
+    order = best_first(np.array([5.0, 4.0, 3.0, 2.0, 1.0]))
+    categories = np.array([1, 1, 1, -1, -1])
+    assert diversify(order, categories, cap=1, num=3).tolist() == [0, 3, 4]
+    assert diversify(order, categories, cap=1, num=4).tolist() == [0, 3, 4, 1]
+    assert diversify(order, np.full(5, -1), cap=1, num=5).tolist() == [0, 1, 2, 3, 4]
+    assert diversify(order, categories, cap=0, num=2).tolist() == [0, 1]
+    assert diversify(order[:0], categories[:0], cap=1, num=2).tolist() == []
