@@ -1,0 +1,172 @@
+"""How much of the gap between popularity and the oracle does Headrace close in the simulated shop?
+
+    python -m benchmarks.storefront --seeds 1 2 3 4 5
+    python -m benchmarks.storefront --seeds 1 2 3 --set tastes=shared
+    python -m benchmarks.storefront --seeds 1 2 3 --set histories=shuffled
+
+The shop of the demo, in simulated time and in one process: its events go one by one through the
+pipeline, the learner and the trainer's rounds, and the treated half reads the lists that these
+leave. Nothing waits, so what is measured is the quality of the lists, not their freshness.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from deploy.storefront.events import CatalogueItem, Event, encode
+from deploy.storefront.policies import ReadList
+from deploy.storefront.report import Report, for_settings
+from deploy.storefront.settings import Settings
+from deploy.storefront.storefront import Storefront
+from featurestore.catalogue import Catalogue
+from featurestore.events import UserId, decode_event, decode_item
+from featurestore.keys import item_key
+from featurestore.lists import RecommendationList
+from featurestore.state import UserState
+from models.bundle import Bundle
+from models.encoder import SequenceEncoder
+from streams.chunks import Chunk
+from streams.composition import build_pipeline
+from streams.config import Config, load_config
+from streams.decoding import DecodedEvent
+from streams.demo import DEMO_CONFIG
+from streams.engine import Record
+from streams.learner_fold import LearnerFold
+from streams.live import LiveModels
+from streams.metrics import TrainerMetrics
+from streams.stopwatch import NoLaps
+from streams.training_data import TrainingData
+from streams.training_round import TrainingRound
+
+_START_MS: Final = 1_790_000_000_000
+_HOUR_MS: Final = 3_600_000
+_TRAIN_EVERY_MS: Final = _HOUR_MS
+_TOPIC: Final = "shop"
+
+
+class InProcess:
+    """Worker, learner and trainer without anything between them."""
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        online = config.online_models()
+        self._live = LiveModels(online, Catalogue(numeric=config.features.numeric))
+        self._pipeline = build_pipeline(config, self._live)
+        self._fold = LearnerFold(
+            online, config.attribution, layout=config.layout_digest(online), topic_id=_TOPIC
+        )
+        self._data = TrainingData(
+            config.online, topic_id=_TOPIC, capacity=1_000_000, counter_rows=200_000
+        )
+        self._round = TrainingRound(
+            config, self._data, TrainerMetrics(), folder=folder, announce=self._swap
+        )
+        self._states: dict[UserId, UserState] = {}
+        self._lists: dict[UserId, RecommendationList] = {}
+        self._offset = 0
+        self._train_at_ms = _START_MS + 2 * _TRAIN_EVERY_MS
+        self.wants_lists = False
+
+    def take(self, event: Event) -> None:
+        """Digest an event of the shop."""
+        value = encode(event)
+        if isinstance(event, CatalogueItem):
+            self._live.catalogue.put(decode_item(value))
+            return
+        decoded = decode_event(value)
+        record = Record(self._offset, None, None, decoded.ts_ms)
+        effects = self._pipeline.process(
+            Chunk(
+                partition=0,
+                from_offset=self._offset,
+                to_offset=self._offset + 1,
+                events=[DecodedEvent(record, decoded)],
+                refused=[],
+            ),
+            self._states,
+            self._live,
+            topic_id=_TOPIC,
+            lost_from=-1,
+            wants_lists=self.wants_lists,
+            computed_at_ms=decoded.ts_ms,
+            laps=NoLaps(),
+        )
+        self._states.update(effects.states)
+        self._lists.update(effects.lists)
+        self._fold.fold(effects.record, self._offset)
+        self._data.append(effects.record, self._offset)
+        self._offset += 1
+        if decoded.ts_ms >= self._train_at_ms:
+            self._train_at_ms += _TRAIN_EVERY_MS
+            self._round.run(is_stopped=lambda: False)
+
+    def read(self, user_id: str, now_ms: int) -> ReadList | None:
+        """What the application reads for a page."""
+        del now_ms
+        found = self._lists.get(UserId(user_id))
+        if found is None:
+            return None
+        return ReadList(
+            list_id=found.list_id,
+            item_ids=[item.item_id for item in found.items],
+            propensities=[item.propensity for item in found.items],
+        )
+
+    def _swap(self, bundle: Bundle, reason: str) -> None:
+        del reason
+        self._live.use(SequenceEncoder(bundle, key_of=item_key))
+
+
+def run(settings: Settings, config: Config, *, live_hours: float) -> Report:
+    """Return what a shop's halves came to after its past."""
+    with tempfile.TemporaryDirectory() as scratch:
+        recommender = InProcess(config, Path(scratch))
+        shop = Storefront(settings, _START_MS, read=recommender.read)
+        live_ms = _START_MS + round(settings.backfill_hours * _HOUR_MS)
+        for event in shop.events(live_ms):
+            recommender.take(event)
+        recommender.wants_lists = True
+        shop.serve_halves()
+        for event in shop.events(live_ms + round(live_hours * _HOUR_MS)):
+            recommender.take(event)
+    return for_settings(settings, shop.tally.sums_UM)
+
+
+def main() -> None:
+    """Run every seed, and print a line for each and their mean."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--live-hours", type=float, default=2.0)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="of the shop"
+    )
+    parser.add_argument("--config-set", action="append", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    config = load_config(DEMO_CONFIG, {}, arguments.config_set)
+    closed: list[float] = []
+    for seed in arguments.seeds:
+        began_s = time.process_time()
+        settings = replace(Settings(), seed=seed).replace(arguments.set)
+        report = run(settings, config, live_hours=arguments.live_hours)
+        closed.append(report.gap_closed_paired.value)
+        print(  # noqa: T201  # a benchmark prints
+            f"seed {seed}: random {report.random.value:.4f} popularity {report.popular.value:.4f} "
+            f"oracle {report.oracle.value:.4f} | CTR {report.control} against {report.treated} | "
+            f"uplift {report.uplift_paired} paired, {report.uplift} seen | gap closed "
+            f"{report.gap_closed_paired} paired, {report.gap_closed} seen | "
+            f"{time.process_time() - began_s:.0f} CPU s",
+            flush=True,
+        )
+    print(f"mean gap closed, paired: {np.mean(closed):.3f}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
