@@ -5,7 +5,8 @@ Faust keeps the group, rebalancing, commits and life cycle; one Faust event is o
 
     async def start_offsets(tps: frozenset[TP]) -> dict[TP, int]:
         # After every assignment, with everything that we own from now on; never while a slice is
-        # being handled. Drop what was cached for other partitions, load what these need.
+        # being handled. Drop what was cached for other partitions, load what these need. It must
+        # end within start_timeout_s, and may be cancelled and called anew.
         return {tp: await checkpoint_of(tp) or LOG_START for tp in tps}
 
     config = EngineConfig(app_id="worker", brokers=("localhost:9092",))
@@ -26,6 +27,7 @@ What a handler may rely on:
 - Slices of a partition come in order and join: `base_offset` is the predecessor's `next_offset`.
   The first one after an assignment begins exactly at the offset from `start_offsets`. The group's
   committed offset is written for lag monitors and never read.
+- Records of aborted transactions are left out, and those of open ones wait.
 - One slice at a time in the whole process, whatever its partition. Never use `concurrency` or
   `take()`.
 - An exception that leaves the handler ends the process with a non-zero code; the slice is

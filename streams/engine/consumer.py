@@ -51,6 +51,7 @@ class SliceConsumer(FaustConsumer):
         self._is_open = False
         self._epochs: dict[TP, int] = {}
         self._ledger = Ledger()
+        #: Fetched when delivery was closed; delivered later if their positioning still holds.
         self._held: list[FetchedSlice] = []
         self._out_of_range: dict[TP, int] = {}
         super().__init__(*args, **kwargs)
@@ -259,7 +260,8 @@ class SliceConsumer(FaustConsumer):
     def resume_flow(self) -> None:
         """Open for delivery; Faust calls it right after it has cleared its queues."""
         super().resume_flow()
-        self._is_open = True
+        # A rebalance may end while we drain.
+        self._is_open = not self._engine.control.is_stopping
         notify(self._waiting_for_ack)
 
     @override
@@ -276,7 +278,6 @@ class SliceConsumer(FaustConsumer):
         self._out_of_range.pop(tp, None)
         self._acked.pop(tp, None)
         self._acked_index.pop(tp, None)
-        self._held = [item for item in self._held if item.slice_.tp != tp]
 
     def _forget(self, tps: Collection[TP]) -> None:
         for tp in tps:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -140,8 +141,9 @@ class LastResort:
         grace_s = self._app.engine.config.stop_grace_s
         if self._disarmed.wait(grace_s):
             return
-        logger.critical("Not stopped within %g s; ending the process.", grace_s)
+        logger.critical("Not stopped within %g s; ending the process, which is at:", grace_s)
         logging.shutdown()
+        faulthandler.dump_traceback(all_threads=True)
         os._exit(self._app.control.exit_code or EXIT_UNCLEAN_STOP)
 
 
