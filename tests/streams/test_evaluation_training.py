@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from featurestore.events import decode_event
+from streams.config import config_of
+from streams.evaluate import Evaluation, _Run
+from streams.evaluation_plan import Start, plan
+from streams.evaluation_result import Cost
+from streams.evaluation_training import MIN_TRAINING_MS
+from streams.event_file import read_values
+from tests.streams.stream_events import START_MS
+from tests.streams.test_evaluate import shop, written
+
+NO_COST = Cost(cpu_s=0, wall_s=0, peak_rss_mb=0, events=0, lists=0, training_cpu_s=0)
+CONFIG = config_of({"ranking": {"skip_acted": False}, "trainer": {"min_actions": 100}})
+
+
+@pytest.mark.slow
+def test_a_bundle_is_used_only_when_its_training_could_have_ended(tmp_path: Path) -> None:
+    path = written(tmp_path, shop(1_000))
+    start = Start(fraction=0.2)
+    planned = plan(read_values(path), CONFIG.action_table(), start, sample=0.2, seed=7)
+    run = _Run(CONFIG, planned)
+    run.train_every(200_000, tmp_path)
+    first_used_ms = None
+    for place, value in enumerate(read_values(path)):
+        run.take(place, value)
+        if first_used_ms is None and run._live.encoder is not None:
+            first_used_ms = decode_event(value).ts_ms
+    run.finish()
+    result = run.result(Evaluation(path=path, start=start, sample=0.2), NO_COST)
+    [bundle, *_] = result.bundles
+    cutoff_ms = START_MS + 1_000 * (bundle.cutoff_event - 1)
+
+    assert cutoff_ms >= START_MS + 200_000
+    assert bundle.usable_from_ms >= cutoff_ms + MIN_TRAINING_MS
+    assert first_used_ms is not None
+    assert bundle.usable_from_ms <= first_used_ms < bundle.usable_from_ms + 1_000
+    assert run.training_cpu_s > 0
+    assert result.sources["transformer"].asked.hr_20
