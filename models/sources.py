@@ -56,8 +56,12 @@ class TrendingSource:
 
     def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
         """Finite for every item."""
-        scores: NDArray[np.float64] = np.log(_shares(self._popularity, query, codes))
-        return scores.astype(np.float32)
+        # The transformer adds this score to its own.
+        return query.once(
+            self.name,
+            codes,
+            lambda: np.log(_shares(self._popularity, query, codes)).astype(np.float32),
+        )
 
 
 class VelocitySource:
@@ -98,15 +102,20 @@ class CovisitationSource:
 
     def recall(self, query: Query, num: int) -> NDArray[np.integer]:
         """The best of what followed; nothing for users without history."""
+        # The transformer asks for the first of them, too.
+        return query.once(self.name, _NOTHING, lambda: self._ranked(query))[:num]
+
+    def _ranked(self, query: Query) -> NDArray[np.integer]:
         followers = self._covisitation.followers(query.previous)
         if followers.size <= 1:
             return followers
-        best = np.argsort(-self._log_shares(query, followers), kind="stable")[:num]
-        return followers[best]
+        return followers[np.argsort(-self._log_shares(query, followers), kind="stable")]
 
     def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
         """Finite for every item."""
-        return self._log_shares(query, codes).astype(np.float32)
+        return query.once(
+            self.name, codes, lambda: self._log_shares(query, codes).astype(np.float32)
+        )
 
     def _log_shares(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float64]:
         popularity = _shares(self._popularity, query, codes)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _MINUTE_MS = 60_000
 _NO_ROW = -1
+_NO_WEIGHTS = np.zeros(3, np.float32)
 
 
 class TransformerSource:
@@ -65,6 +66,8 @@ class TransformerSource:
         self._keys: NDArray[np.uint64] = np.empty(0, np.uint64)
         self._row_of_code: NDArray[np.int64] = np.empty(0, np.int64)
         self._known_codes: NDArray[np.int32] = np.empty(0, np.int32)
+        self._known_vectors_NI = self._vectors_NI[:0]
+        self._is_listed = np.zeros(64, np.bool_)
         self._recalled: dict[int, tuple[Query, NDArray[np.int32]]] = {}
 
     def prepare(self, queries: Sequence[Query], num: int) -> None:
@@ -75,16 +78,16 @@ class TransformerSource:
         if not asked or not self._known_codes.size or num <= 0:
             return
         vectors_BI = np.stack([_vector(query) for query in asked])
-        logits_BN = vectors_BI @ self._vectors_NI[self._row_of_code[self._known_codes]].T
-        popularity: dict[int, NDArray[np.float32]] = {}
+        logits_BN = vectors_BI @ self._known_vectors_NI.T
+        # Recall looks at the popularity of the minute: it is the same for all of a batch.
+        minutes = [query.now_ms // _MINUTE_MS for query in asked]
+        for minute in dict.fromkeys(minutes):
+            of_minute = np.array([one == minute for one in minutes])
+            moment = replace(asked[0], now_ms=minute * _MINUTE_MS)
+            popularity_N = self._trending.score(moment, self._known_codes)
+            weights_B = np.array([_weights(query)[0] for query in asked], np.float32) * of_minute
+            logits_BN += weights_B[:, None] * popularity_N
         for row, query in enumerate(asked):
-            # Recall looks at the popularity of the minute: it is the same for all of a batch.
-            minute = query.now_ms // _MINUTE_MS
-            if minute not in popularity:
-                of_minute = replace(query, now_ms=minute * _MINUTE_MS)
-                popularity[minute] = self._trending.score(of_minute, self._known_codes)
-            if query.counter_weights is not None:
-                logits_BN[row] += query.counter_weights[0] * popularity[minute]
             self._recalled[id(query)] = query, self._known_codes[_largest(logits_BN[row], num)]
 
     def recall(self, query: Query, num: int) -> NDArray[np.integer]:
@@ -104,29 +107,27 @@ class TransformerSource:
         # Within a batch codes are neither given nor retired: lengths tell whether one was prepared.
         if len(self._keys) != self._vocabulary.num_rows:
             self._follow_vocabulary()
-        rows = self._row_of_code[codes] if self._row_of_code.size else np.full(len(codes), _NO_ROW)
-        known = np.flatnonzero(rows >= 0)
-        if not known.size:
+        if not self._row_of_code.size:
             return scores
-        of_known = codes[known]
+        rows = self._row_of_code[codes]
+        known = rows >= 0
         # einsum, not a BLAS product: an item's score must not depend on its neighbours.
-        logits = np.einsum("ni,i->n", self._vectors_NI[rows[known]], query.user_vector)
-        if query.counter_weights is not None:
-            logits = logits + self._counters(query, of_known)
-        scores[known] = logits
+        logits = np.einsum("ni,i->n", self._vectors_NI[rows], query.user_vector)
+        logits += self._counters(query, codes)
+        np.copyto(scores, logits, where=known)
         return scores
 
     def _counters(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
-        weights = query.counter_weights
-        if weights is None:
-            return np.zeros(len(codes), np.float32)
-        popularity = self._trending.score(query, codes)
-        added: NDArray[np.float32] = weights[0] * popularity
+        weights = _weights(query)
+        added: NDArray[np.float32] = weights[0] * self._trending.score(query, codes)
         listed = self._covisitation.recall(query, self._num_listed)
-        is_listed = np.isin(codes, listed)
-        if is_listed.any():
-            log_scores = self._covisitation.score(query, codes[is_listed])
-            added[is_listed] += weights[1] * (log_scores - popularity[is_listed]) + weights[2]
+        is_listed = self._is_listed
+        if is_listed.size < len(self._keys):
+            is_listed = self._is_listed = np.zeros(2 * len(self._keys), np.bool_)
+        is_listed[listed] = True
+        log_scores = self._covisitation.score(query, codes)
+        np.add(added, weights[1] * log_scores + weights[2], out=added, where=is_listed[codes])
+        is_listed[listed] = False
         return added
 
     def _follow_vocabulary(self) -> None:
@@ -143,12 +144,17 @@ class TransformerSource:
         is_known = self._sorted_keys_N[place] == self._keys
         self._row_of_code = np.where(is_known, self._order_N[place], _NO_ROW)
         self._known_codes = np.flatnonzero(is_known).astype(np.int32)
+        self._known_vectors_NI = self._vectors_NI[self._row_of_code[self._known_codes]]
 
 
 def _vector(query: Query) -> NDArray[np.float32]:
     if query.user_vector is None:
         raise ValueError("found a query without a user vector, expected one from the encoder")
     return query.user_vector
+
+
+def _weights(query: Query) -> NDArray[np.float32]:
+    return _NO_WEIGHTS if query.counter_weights is None else query.counter_weights
 
 
 def _largest(values: NDArray[np.float32], num: int) -> NDArray[np.int64]:
