@@ -52,6 +52,7 @@ class CounterLog:
         self.capacity = capacity
         self.num_listed = num_listed
         self.floor = floor
+        self._begin_row: int | None = None
         self._end_row = 0
         self._items = np.full((capacity, num_listed), _NONE, np.int32)
         self._lifts = np.zeros((capacity, num_listed), np.float32)
@@ -60,11 +61,18 @@ class CounterLog:
 
     @property
     def first_row(self) -> int:
-        """The oldest row whose list is still kept."""
-        return max(0, self._end_row - self.capacity)
+        """The oldest row whose list is still kept; of a log that begins late, its first."""
+        return max(self._begin_row or 0, self._end_row - self.capacity)
 
     def append_snapshot(self, row: int, popularity: npt.NDArray[np.float32]) -> None:
         """Note every item's popularity log-score, valid for rows from `row` on."""
+        if self._begin_row is None:
+            # A log that begins in the middle of a history has heard nothing of the rows before:
+            # they must not see what the counters said later.
+            self._begin_row = self._end_row = row
+            if row > 0:
+                self._snapshot_rows.append(0)
+                self._snapshots.append(np.empty(0, np.float32))
         self._snapshot_rows.append(row)
         self._snapshots.append(popularity.astype(np.float32))
         while len(self._snapshot_rows) > 1 and self._snapshot_rows[1] <= self.first_row:

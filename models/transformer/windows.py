@@ -173,12 +173,19 @@ def batches(
 ) -> Iterator[Sequences]:
     """Yield all sequences, shuffled, in batches of similar length and at most `max_tokens`.
 
-    Similar lengths keep the padding below a half and usually far lower.
+    Similar lengths keep the padding low. Where too few share a length they go with the next longer
+    ones: a step on a handful of targets would be noise.
     """
     bucket_S = np.searchsorted(_LENGTH_BUCKETS, sequences.lengths)
     pieces: list[npt.NDArray[np.int64]] = []
-    for bucket in np.unique(bucket_S):
-        members = generator.permutation(np.flatnonzero(bucket_S == bucket))
+    waiting = np.empty(0, np.int64)
+    buckets = np.unique(bucket_S)
+    for bucket in buckets:
+        waiting = np.concatenate([waiting, np.flatnonzero(bucket_S == bucket)])
+        num_tokens = int(sequences.lengths[waiting].sum())
+        if bucket != buckets[-1] and num_tokens < max_tokens // 4:
+            continue
+        members, waiting = generator.permutation(waiting), waiting[:0]
         longest = int(sequences.lengths[members].max())
         num_batches = -(-len(members) * longest // max_tokens)
         pieces.extend(np.array_split(members, num_batches))
