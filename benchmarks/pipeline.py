@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import os
 import platform
 import secrets
 import subprocess
@@ -102,6 +103,8 @@ def main() -> None:
     parser.add_argument("--lists", type=int, default=20_000, help="events that cause a list each")
     parser.add_argument("--only", choices=["states", "next", "click"])
     arguments = parser.parse_args()
+    if os.environ.get("OMP_NUM_THREADS") != "1":
+        raise SystemExit("set OMP_NUM_THREADS=1: threads of BLAS fight for the one core")
     bench = Bench(
         kafka=arguments.kafka,
         redis_url=arguments.redis,
@@ -115,7 +118,8 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}")
     print(f"{num_events} events of {num_bytes / num_events:.0f} bytes")
     raw = asyncio.run(raw_loop(bench, num_events))
-    print(f"{'raw getmany + orjson':24s}{raw:10,.0f} events/s", flush=True)
+    print(f"{'raw getmany + orjson':24s}{raw.per_s:10,.0f} events/s", end="")
+    print(f"{raw.per_cpu_s:14,.0f} events per CPU second", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         announce_bundle(bench, Path(folder) / "bundle")
         for name in ("states", "next", "click"):
@@ -140,7 +144,7 @@ def fill_topic(bench: Bench, users: Sequence[str], num_events: int) -> int:
     return num_bytes
 
 
-async def raw_loop(bench: Bench, num_events: int) -> float:
+async def raw_loop(bench: Bench, num_events: int) -> Rate:
     """Events a second of nothing but reading and parsing."""
     consumer = AIOKafkaConsumer(
         bench.topic,
@@ -150,17 +154,19 @@ async def raw_loop(bench: Bench, num_events: int) -> float:
         group_id=None,
     )
     await consumer.start()
-    num_read, started_s = 0, 0.0
+    num_read, started_s, started_cpu_s = 0, 0.0, 0.0
     while num_read < num_events:
         batches = await consumer.getmany(timeout_ms=1000)
         started_s = started_s or time.perf_counter()
+        started_cpu_s = started_cpu_s or time.process_time()
         for records in batches.values():
             for record in records:
                 orjson.loads(record.value)
             num_read += len(records)
     elapsed_s = time.perf_counter() - started_s
+    cpu_s = time.process_time() - started_cpu_s
     await consumer.stop()
-    return num_read / elapsed_s
+    return Rate(per_s=num_read / elapsed_s, per_cpu_s=num_read / cpu_s)
 
 
 def fill_store(bench: Bench, users: Sequence[str]) -> None:
@@ -225,12 +231,19 @@ def announce_bundle(bench: Bench, folder: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """Events a second of the clock, and of the process's CPU time."""
+
+    per_s: float
+    per_cpu_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One worker's run."""
 
     num_events: int
-    wall_s: float
-    cpu_s: float
+    rate: Rate
     metrics: WorkerMetrics
 
 
@@ -261,20 +274,17 @@ def run_worker(bench: Bench, name: str, num_events: int) -> Run:
     if code:
         raise SystemExit(f"the worker ended with exit code {code}")
     (first_s, first_cpu_s, first), (last_s, last_cpu_s, last) = marks[0], marks[-1]
-    return Run(
-        num_events=last - first,
-        wall_s=last_s - first_s,
-        cpu_s=last_cpu_s - first_cpu_s,
-        metrics=metrics,
-    )
+    num = last - first
+    rate = Rate(per_s=num / (last_s - first_s), per_cpu_s=num / (last_cpu_s - first_cpu_s))
+    return Run(num_events=num, rate=rate, metrics=metrics)
 
 
-def report(name: str, run: Run, raw: float) -> None:
+def report(name: str, run: Run, raw: Rate) -> None:
     """Print a run's rates, and its time by stage."""
-    rate = run.num_events / run.wall_s
-    per_cpu_s = run.num_events / run.cpu_s
-    print(f"{name:24s}{rate:10,.0f} events/s   ratio {rate / raw:.3f}")
-    print(f"{'':24s}{per_cpu_s:10,.0f} events per CPU second")
+    rate = run.rate
+    print(f"{name:24s}{rate.per_s:10,.0f} events/s", end="")
+    print(f"{rate.per_cpu_s:14,.0f} events per CPU second", end="")
+    print(f"   ratios {rate.per_s / raw.per_s:.3f}, {rate.per_cpu_s / raw.per_cpu_s:.3f}")
     for family in run.metrics.registry.collect():
         if family.name == "recsys_stage_duration_seconds":
             used = {s.labels["stage"]: s.value for s in family.samples if s.name.endswith("_sum")}

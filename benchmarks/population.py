@@ -83,14 +83,13 @@ def teach(online: OnlineModels) -> None:
     """Let the counters see an hour of clicks, until now."""
     generator = np.random.default_rng(13)
     items = popular(generator, _NUM_LEARNED).tolist()
-    # Half of the previous items are near neighbours, so that pairs repeat.
-    steps = generator.integers(-3, 4, (_NUM_LEARNED, 3)).tolist()
+    before = popular(generator, 3 * _NUM_LEARNED).reshape(-1, 3).tolist()
     keys = [item_key(item_name(number)) for number in range(NUM_ITEMS)]
-    for number, (item, step) in enumerate(zip(items, steps, strict=True)):
+    for number, (item, previous) in enumerate(zip(items, before, strict=True)):
         online.learn_action(
             item_name(item),
             weight=1.0,
             time_ms=NOW_MS - 3_600_000 + number * 36,
-            previous=[keys[(item + one) % NUM_ITEMS] for one in step],
+            previous=[keys[one] for one in previous],
         )
     online.advance(1)

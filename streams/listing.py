@@ -170,16 +170,21 @@ class ListBuilder:
         vocabulary = live.online.vocabulary
 
         def exclude(codes: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-            return self._excluded(request.state, vocabulary.keys[codes], live)
+            rows = live.rows.of_codes(codes)
+            return self._excluded(request.state, vocabulary.keys[codes], rows, live)
 
         return retrieve(live.sources, query, self._retrieval, exclude)
 
     def _excluded(
-        self, state: UserState, keys: npt.NDArray[np.uint64], live: LiveModels
+        self,
+        state: UserState,
+        keys: npt.NDArray[np.uint64],
+        rows: npt.NDArray[np.int64],
+        live: LiveModels,
     ) -> npt.NDArray[np.bool_]:
         """Which items the user must not get."""
         excluded: npt.NDArray[np.bool_]
-        excluded = ~live.catalogue.available_mask(keys)
+        excluded = ~live.catalogue.available(rows)
         if state.hidden.keys:
             excluded |= state.hidden_mask(keys)
         if self._ranking.skip_acted:
@@ -205,7 +210,7 @@ class ListBuilder:
     ) -> Ranked:
         online = live.online
         keys = online.vocabulary.keys[candidates.codes]
-        rows = live.catalogue.rows_of(keys)
+        rows = live.rows.of_codes(candidates.codes)
         is_sampled = self.is_sampled(request.user_id, request.partition, request.offset)
         features_NF = None
         if is_sampled or not by_clicks:
@@ -230,7 +235,9 @@ class ListBuilder:
         offered = live.newcomers.offered(live.online.tables.generation) if num else []
         if not offered:
             return []
-        excluded = self._excluded(request.state, item_keys(offered), live).tolist()
+        keys = item_keys(offered)
+        rows = live.catalogue.rows_of(keys)
+        excluded = self._excluded(request.state, keys, rows, live).tolist()
         wanted = [item for item, is_out in zip(offered, excluded, strict=True) if not is_out]
         # A short list takes the newest; a full one takes turns, so that each of them is shown.
         is_short = len(ranked.order) < ranking.list_size

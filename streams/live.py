@@ -13,13 +13,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from featurestore.catalogue import Catalogue
-from featurestore.events import CatalogueItem
+from featurestore.catalogue import UNKNOWN, Catalogue
+from featurestore.events import CatalogueItem, ItemId
+from featurestore.keys import item_key
 from featurestore.lists import ModelVersions
 from models.encoder import SequenceEncoder
 from models.online import OnlineModels
 from models.retrieval import Query, Source
 from models.transformer_source import TransformerSource
+from models.vocabulary import Vocabulary
 from streams.newcomers import Newcomers
 
 DIGEST_CHARS: Final = 8
@@ -43,6 +45,39 @@ class AbsentSource:
         return np.full(len(codes), np.nan, np.float32)
 
 
+class CatalogueRows:
+    """Where each code's item stands in the catalogue; looked up once, not once a list."""
+
+    def __init__(self, catalogue: Catalogue, vocabulary: Vocabulary) -> None:
+        self._catalogue = catalogue
+        self._vocabulary = vocabulary
+        self._keys: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
+        self._rows: npt.NDArray[np.int64] = np.empty(0, np.int64)
+
+    def of_codes(self, codes: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+        """Return the rows of items with a code; `follow` must have run since codes changed."""
+        return self._rows[codes]
+
+    def follow(self) -> None:
+        """Look up the codes that were given to another item since."""
+        keys = self._vocabulary.keys
+        if len(keys) > len(self._keys):
+            num_more = len(keys) - len(self._keys)
+            self._keys = np.concatenate([self._keys, np.zeros(num_more, np.uint64)])
+            self._rows = np.concatenate([self._rows, np.full(num_more, UNKNOWN)])
+        changed = np.flatnonzero(keys != self._keys[: len(keys)])
+        if changed.size:
+            self._keys[changed] = keys[changed]
+            self._rows[changed] = self._catalogue.rows_of(keys[changed])
+
+    def put(self, item_id: ItemId) -> None:
+        """Look an item up again whose record was put."""
+        key = item_key(item_id)
+        code = self._vocabulary.code(key)
+        if 0 <= code < len(self._rows):
+            self._rows[code] = self._catalogue.rows_of(np.array([key], np.uint64))[0]
+
+
 class LiveModels:
     """The replica of the online models, the catalogue, and the deep model if there is one.
 
@@ -50,6 +85,7 @@ class LiveModels:
         online: The replica; `headrace evaluate` puts the learner's own models here.
         catalogue: The fold of `items`.
         newcomers: Its newest items that nobody has met.
+        rows: Where each code's item stands in it.
         encoder: The current bundle's, or None.
         sources: All sources, in the order of the columns of scores.
     """
@@ -58,6 +94,7 @@ class LiveModels:
         self.online = online
         self.catalogue = catalogue
         self.newcomers = Newcomers(catalogue, online.vocabulary)
+        self.rows = CatalogueRows(catalogue, online.vocabulary)
         self.encoder: SequenceEncoder | None = None
         self.sources: tuple[Source, ...] = ()
         self._transformer: TransformerSource | None = None
@@ -85,9 +122,11 @@ class LiveModels:
         """Take a record of `items` into the catalogue."""
         self.catalogue.put(item)
         self.newcomers.put(item)
+        self.rows.put(item.item_id)
 
     def prepare(self, queries: Sequence[Query], num: int) -> None:
-        """Let the transformer propose `num` items for a batch of queries at once."""
+        """Make ready for a batch of queries; the transformer is to propose `num` items."""
+        self.rows.follow()
         if self._transformer is not None:
             self._transformer.prepare(queries, num)
 
