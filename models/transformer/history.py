@@ -7,7 +7,7 @@ restarted trainer goes on from there and never reads the log twice.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -169,7 +169,7 @@ class History:
                 }
             ),
         }
-        header["sha256"] = _digest(header["state"], [arrays[name] for name in sorted(arrays)])
+        header["sha256"] = _digest(header["state"], arrays)
         partial = path.with_name(path.name + ".partial")
         partial.write_bytes(save(arrays, header))
         partial.replace(path)
@@ -184,13 +184,13 @@ class History:
         try:
             with safe_open(path, framework="numpy") as file:
                 header = file.metadata() or {}
-                arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise HistoryRefused(f"{path}: not a readable history ({error})") from error
         if header.get("format") != _FORMAT:
             found = header.get("format")
             raise HistoryRefused(f"{path}: format {found!r} found, {_FORMAT!r} expected")
-        if header.get("sha256") != _digest(header.get("state", ""), list(arrays.values())):
+        if header.get("sha256") != _digest(header.get("state", ""), arrays):
             raise HistoryRefused(f"{path}: the content does not match its digest; delete the file")
         state = json.loads(header["state"])
         history = cls(state["capacity"])
@@ -257,9 +257,9 @@ class History:
         }
 
 
-def _digest(state: str, arrays: Sequence[npt.NDArray[np.generic]]) -> str:
+def _digest(state: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
     digest = hashlib.sha256(state.encode())
-    for array in arrays:
-        digest.update(str((array.dtype, array.shape)).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(str((name, array.dtype, array.shape)).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
