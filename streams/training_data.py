@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ from models.errors import SnapshotRefused
 from models.online import OnlineConfig, OnlineModels
 from models.retrieval import Query, Source
 from models.transformer.counters import CounterLog
-from models.transformer.history import History, HistoryEvent, HistoryRefused
+from models.transformer.history import History, HistoryEvent
 from streams.examples import (
     NO_ITEM,
     ActionRow,
@@ -36,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 _HISTORY: Final = "history.safetensors"
 _COUNTERS: Final = "counters.bin"
-_POSITION: Final = "position.json"
+_POSITION: Final = "position"
 _MINUTE_MS: Final = 60_000
 
 
@@ -121,7 +122,7 @@ class TrainingData:
             newest_ms=self.newest_ms,
             sources=self._sources.mark(),
         )
-        (unfinished / _POSITION).write_bytes(msgspec.json.encode(position))
+        (unfinished / _POSITION).write_bytes(_sealed(msgspec.json.encode(position)))
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
 
@@ -133,10 +134,11 @@ class TrainingData:
         if not folder.is_dir():
             return False
         try:
-            position = msgspec.json.decode((folder / _POSITION).read_bytes(), type=_Position)
+            content = _unsealed((folder / _POSITION).read_bytes())
+            position = msgspec.json.decode(content, type=_Position)
             history = History.load(folder / _HISTORY)
             payload = (folder / _COUNTERS).read_bytes()
-        except (OSError, msgspec.DecodeError, HistoryRefused) as error:
+        except (OSError, ValueError, msgspec.DecodeError) as error:
             logger.warning("%s is not usable (%s): reading the log from its start", folder, error)
             return False
         if position.topic_id != self._topic_id or position.offset != history.offset:
@@ -147,6 +149,7 @@ class TrainingData:
         except SnapshotRefused as error:
             logger.warning("%s is not usable (%s): reading the log from its start", folder, error)
             return False
+        history.capacity = self.history.capacity
         self.history = history
         self.newest_ms = position.newest_ms
         self._sources.restore(position.sources)
@@ -194,6 +197,17 @@ class TrainingData:
 
     def _item_id(self, code: int) -> str:
         return self._online.vocabulary.item_id(code)
+
+
+def _sealed(content: bytes) -> bytes:
+    return blake2b(content, digest_size=16).hexdigest().encode() + b"\n" + content
+
+
+def _unsealed(sealed: bytes) -> bytes:
+    digest, _, content = sealed.partition(b"\n")
+    if _sealed(content) != sealed:
+        raise ValueError(f"the content does not match its digest {digest!r}")
+    return content
 
 
 def _action(entry: ActionRow, item_id: str | None) -> HistoryEvent:

@@ -38,7 +38,8 @@ class CounterLog:
     """The counters' answers for the newest rows of a history, in the history's item codes.
 
     Rows are appended in order with the history's own row numbers; a row that was never appended
-    reads the latest snapshot before it and an empty list.
+    reads the latest snapshot before it and an empty list. Of a row before all snapshots, as after
+    a restart in the middle of the history, nothing is known: what came later is never shown to it.
     """
 
     def __init__(self, *, capacity: int, num_listed: int = 32, floor: float = -10.0) -> None:
@@ -52,7 +53,7 @@ class CounterLog:
         self.capacity = capacity
         self.num_listed = num_listed
         self.floor = floor
-        self._begin_row: int | None = None
+        self._begin_row = 0
         self._end_row = 0
         self._items = np.full((capacity, num_listed), _NONE, np.int32)
         self._lifts = np.zeros((capacity, num_listed), np.float32)
@@ -62,17 +63,12 @@ class CounterLog:
     @property
     def first_row(self) -> int:
         """The oldest row whose list is still kept; of a log that begins late, its first."""
-        return max(self._begin_row or 0, self._end_row - self.capacity)
+        return max(self._begin_row, self._end_row - self.capacity)
 
     def append_snapshot(self, row: int, popularity: npt.NDArray[np.float32]) -> None:
         """Note every item's popularity log-score, valid for rows from `row` on."""
-        if self._begin_row is None:
-            # A log that begins in the middle of a history has heard nothing of the rows before:
-            # they must not see what the counters said later.
-            self._begin_row = self._end_row = row
-            if row > 0:
-                self._snapshot_rows.append(0)
-                self._snapshots.append(np.empty(0, np.float32))
+        if not self._snapshots:
+            self._begin_row = row
         self._snapshot_rows.append(row)
         self._snapshots.append(popularity.astype(np.float32))
         while len(self._snapshot_rows) > 1 and self._snapshot_rows[1] <= self.first_row:
@@ -116,8 +112,9 @@ class CounterLog:
         used, snapshot_P = np.unique(self._snapshot_of(rows_P), return_inverse=True)
         popularity_TN = np.full((len(used), num_items), self.floor, np.float32)
         for target, source in zip(popularity_TN, used, strict=True):
-            snapshot = self._snapshots[source]
-            target[: len(snapshot)] = snapshot[:num_items]
+            if source != _NONE:
+                snapshot = self._snapshots[source]
+                target[: len(snapshot)] = snapshot[:num_items]
         slot_P = rows_P % self.capacity
         kept_P = (rows_P >= self.first_row) & (rows_P < self._end_row)
         return CounterInputs(
@@ -131,16 +128,17 @@ class CounterLog:
         """Return how many items each row's snapshot covers.
 
         Items of a later code had not been acted upon then, so that no counter could know them.
+        Rows without a snapshot say nothing about that: all items.
         """
-        if not self._snapshots:
-            return np.full(len(rows_P), num_items)
-        sizes = np.array([len(snapshot) for snapshot in self._snapshots])
+        # The last one is that of the rows without a snapshot.
+        sizes = np.array([*map(len, self._snapshots), num_items])
         covered_P: npt.NDArray[np.int64] = sizes[self._snapshot_of(rows_P)].clip(max=num_items)
         return covered_P
 
     def _snapshot_of(self, rows_P: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the latest snapshot before each row, `_NONE` (the place -1) without one."""
         after_P = np.searchsorted(np.asarray(self._snapshot_rows), rows_P, side="right")
-        return np.maximum(after_P - 1, 0).astype(np.int64)
+        return (after_P - 1).astype(np.int64)
 
 
 def empty_counters(num_rows: int, num_items: int) -> CounterInputs:
