@@ -13,11 +13,11 @@ from featurestore.events import Context, UserId
 from featurestore.keys import item_key
 from featurestore.lists import RecommendationList
 from featurestore.state import UserState
+from models.evaluation import MISS
 from models.next_features import next_features
 from models.vocabulary import UNKNOWN
 from streams.composition import build_featurer, build_list_builder
 from streams.config import Config
-from streams.evaluation_metrics import rank_among
 from streams.evaluation_tally import Placing
 from streams.listing import ListRequest
 from streams.live import LiveModels
@@ -119,8 +119,8 @@ class Judge:
         if code == UNKNOWN or not found.size:
             return Placing(
                 in_list=in_list,
-                by_source=dict.fromkeys(judged.by_source, 0),
-                by_model=dict.fromkeys(judged.by_model, 0),
+                by_source=dict.fromkeys(judged.by_source, MISS),
+                by_model=dict.fromkeys(judged.by_model, MISS),
             )
         index = int(found[0])
         return Placing(
@@ -155,4 +155,18 @@ class Judge:
 def place_in(made: RecommendationList, item_id: str) -> Placing:
     """Return where an item stands in a list of which nothing else is known."""
     items: list[str] = [item.item_id for item in made.items]
-    return Placing(in_list=items.index(item_id) + 1 if item_id in items else 0)
+    return Placing(in_list=items.index(item_id) + 1 if item_id in items else MISS)
+
+
+def rank_among(scores: npt.NDArray[np.floating], index: int) -> int:
+    """Return the place of one item when all are ordered by score; `MISS` if it has none (NaN).
+
+    Ties go to the earlier item, as a stable sort does.
+
+    >>> rank_among(np.array([0.5, 0.9, 0.5, np.nan]), 2), rank_among(np.array([0.5, np.nan]), 1)
+    (3, 0)
+    """
+    score = scores[index]
+    if np.isnan(score):
+        return MISS
+    return 1 + int((scores > score).sum()) + int((scores[:index] == score).sum())

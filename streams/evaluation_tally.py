@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-from streams.attribution import ClosedSlate, JoinOutcome
-from streams.evaluation_metrics import (
-    area_under_curve,
-    calibration,
-    log_loss,
-    normalised_entropy,
-    ranked_metrics,
-    reciprocal_rank,
-)
-from streams.evaluation_result import ByRelevance, ClickQuality, NextItem, ServedAndAsked
+from models.evaluation import ClickEvaluation, hit_rate, mean_reciprocal_rank, ndcg
+from streams.attribution import JoinOutcome
+from streams.evaluation_result import ByRelevance, ClickQuality, NextItem, Ranked, ServedAndAsked
 from streams.learner_fold import LearnEffects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placing:
-    """Where the item of one evaluated action stood, from 1, or 0 for nowhere.
+    """Where the item of one evaluated action stood, from 1, or `MISS` (0) for nowhere.
 
     Attributes:
         in_list: Its place in the list.
@@ -120,10 +113,9 @@ class ClickTally:
 
     def __init__(self, first_event: int) -> None:
         self._first_event = first_event
-        self._p: list[npt.NDArray[np.float64]] = []
-        self._relevance: list[npt.NDArray[np.float64]] = []
-        self._labels: list[npt.NDArray[np.bool_]] = []
-        self._reciprocals: list[tuple[float, float]] = []
+        self._as_shown = ClickEvaluation()
+        self._by_relevance = ClickEvaluation()
+        self._num_slates = 0
         self.joins: Counter[str] = Counter()
 
     def add(self, effects: LearnEffects) -> None:
@@ -131,47 +123,39 @@ class ClickTally:
         for outcome, number in effects.joins.items():
             self.joins[outcome.value] += number
         for closed in effects.closed:
-            self._judge(closed)
-
-    def _judge(self, closed: ClosedSlate) -> None:
-        predicted = closed.slate.predicted
-        is_judged = closed.outcome is not JoinOutcome.EVICTED and predicted is not None
-        if not is_judged or predicted is None or closed.slate.row.offset < self._first_event:
-            return
-        labels = closed.is_clicked()
-        self._p.append(predicted.as_shown)
-        self._relevance.append(predicted.by_relevance)
-        self._labels.append(labels)
-        if closed.clicked:
-            self._reciprocals.append(
-                (
-                    reciprocal_rank(predicted.as_shown, labels),
-                    reciprocal_rank(predicted.by_relevance, labels),
-                )
-            )
+            predicted = closed.slate.predicted
+            is_judged = closed.outcome is not JoinOutcome.EVICTED
+            if is_judged and predicted and closed.slate.row.offset >= self._first_event:
+                labels = closed.is_clicked()
+                self._as_shown.add(predicted.as_shown, labels)
+                self._by_relevance.add(predicted.by_relevance, labels)
+                self._num_slates += 1
 
     def quality(self) -> ClickQuality:
         """Return the figures; all null without slates."""
-        if not self._p:
-            return ClickQuality()
-        p, relevance = np.concatenate(self._p), np.concatenate(self._relevance)
-        labels = np.concatenate(self._labels)
-        mrr, mrr_of_relevance = np.mean(self._reciprocals or [(np.nan, np.nan)], axis=0).tolist()
+        as_shown, by_relevance = self._as_shown.report(), self._by_relevance.report()
         return ClickQuality(
-            ne=normalised_entropy(p, labels),
-            auc=area_under_curve(p, labels),
-            mrr=mrr,
-            logloss=log_loss(p, labels),
-            calibration=calibration(p, labels),
-            impressions=len(labels),
-            slates=len(self._p),
-            clicks=int(labels.sum()),
-            relevance=ByRelevance(
-                ne=normalised_entropy(relevance, labels),
-                auc=area_under_curve(relevance, labels),
-                mrr=mrr_of_relevance,
-            ),
+            ne=as_shown.ne,
+            auc=as_shown.auc,
+            mrr=as_shown.mrr,
+            logloss=as_shown.logloss,
+            calibration=as_shown.calibration,
+            impressions=as_shown.num_impressions,
+            slates=self._num_slates,
+            clicks=as_shown.num_clicks,
+            relevance=ByRelevance(ne=by_relevance.ne, auc=by_relevance.auc, mrr=by_relevance.mrr),
         )
+
+
+def ranked_metrics(ranks: Sequence[int]) -> Ranked:
+    """Return what the ranks of the evaluated actions' items are worth."""
+    array = np.array(ranks, np.int64)
+    return Ranked(
+        hr_10=hit_rate(array, 10),
+        hr_20=hit_rate(array, 20),
+        ndcg_10=ndcg(array, 10),
+        mrr_20=mean_reciprocal_rank(array, 20),
+    )
 
 
 def _append(places: _Places, served: int, asked: int) -> None:

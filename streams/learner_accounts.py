@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from models.evaluation import auc
 from streams.attribution import ClosedSlate, JoinOutcome
 from streams.engine import TP, PartitionProgress, Slice
-from streams.evaluation_metrics import area_under_curve
 from streams.learner_fold import LearnEffects
 from streams.metric_families import CALIBRATION_EDGES
 from streams.metrics import LearnerMetrics
@@ -49,9 +49,9 @@ class LearnerAccounts:
         if self._recent:
             scores = np.concatenate([scores for scores, _ in self._recent])
             labels = np.concatenate([labels for _, labels in self._recent])
-            auc = area_under_curve(scores, labels)
-            if auc is not None:
-                self.metrics.click.window_auc.set(auc)
+            ratio = auc(scores, labels)
+            if ratio is not None:
+                self.metrics.click.window_auc.set(ratio)
 
     def published(self, append_ms: Iterable[int], *, now_s: float) -> None:
         """What was appended at these times can be read by workers since `now_s`."""
