@@ -81,7 +81,8 @@ class Trainer:
         self._round = TrainingRound(
             config, self._data, metrics, folder=self._folder, announce=self._announce
         )
-        self._trained_s = time.monotonic()
+        self._tried_s = time.monotonic()
+        self._tried_row = 0
 
     def run(self, stop: threading.Event) -> None:
         """Follow the log until told to stop, then keep what was read.
@@ -90,7 +91,6 @@ class Trainer:
             GapInExamples: Records of the log are missing; delete the saved history.
             ExamplesCorrupt: A record is none of this release.
         """
-        self._go_on_from_current()
         partition = TopicPartition(self._config.kafka.topics.examples, 0)
         with closing(self._consumer()) as consumer:
             consumer.assign([partition])
@@ -100,12 +100,9 @@ class Trainer:
                 fetched = consumer.poll(timeout_ms=_POLL_MS, max_records=500)
                 for record in fetched.get(partition, ()):
                     self._data.append(decode_record(record.value), record.offset)
-                is_at_end = (
-                    not fetched
-                    or consumer.position(partition) >= consumer.end_offsets([partition])[partition]
-                )
                 self._metrics.consumer.last_progress.set(time.time())
-                if is_at_end and self._is_due():
+                end = consumer.end_offsets([partition])[partition]
+                if consumer.position(partition) >= end and self._is_due():
                     self._train(stop)
         self._data.save(self._folder / _SAVED)
 
@@ -117,15 +114,19 @@ class Trainer:
         )
 
     def _go_on_from_current(self) -> None:
-        """Warm-start from the bundle in force, if there is one that can be read."""
+        """Warm-start from the bundle in force, if it is another one that can be read.
+
+        A trainer before this one may have announced it, or an operator who has rolled back.
+        """
         current = self._registry.current(BUNDLE_KIND)
-        if current is None:
+        if current is None or self._round.digest == current.digest:
             return
         try:
             self._round.go_on_from(load_bundle(Path(current.uri), expected_digest=current.digest))
         except BundleRefused as error:
             self._metrics.models.refusals.of(BUNDLE_KIND).inc()
-            logger.error("Starting from random weights: %s", error)  # noqa: TRY400
+            # The bundle gone on from so far, or random weights.
+            logger.error("The bundle in force is not gone on from: %s", error)  # noqa: TRY400
 
     def _announce(self, bundle: Bundle, reason: str) -> None:
         self._registry.announce(bundle, decision=Decision.GATE, reason=reason)
@@ -136,16 +137,21 @@ class Trainer:
         num_new = self._round.num_new_actions
         if num_new < trainer.min_actions:
             return False
-        waited_s = time.monotonic() - self._trained_s
+        # A refused round leaves its actions new: what counts is what came since.
+        num_since = min(num_new, self._data.history.end_row - self._tried_row)
         return (
-            not self._round.has_trained
-            or waited_s >= trainer.interval_s
-            or num_new >= trainer.interval_actions
+            self._round.digest is None
+            or time.monotonic() - self._tried_s >= trainer.interval_s
+            or num_since >= trainer.interval_actions
         )
 
     def _train(self, stop: threading.Event) -> None:
+        self._go_on_from_current()
+        if not self._is_due():
+            return
         trained = self._round.run(is_stopped=stop.is_set)
-        self._trained_s = time.monotonic()
+        self._tried_s = time.monotonic()
+        self._tried_row = self._data.history.end_row
         self._metrics.training.runs.of(trained.value).inc()
         if trained is Trained.PROMOTED:
             self._metrics.training.last_success.set_to_current_time()

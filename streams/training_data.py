@@ -138,7 +138,7 @@ class TrainingData:
             position = msgspec.json.decode(content, type=_Position)
             history = History.load(folder / _HISTORY)
             payload = (folder / _COUNTERS).read_bytes()
-        except (OSError, ValueError, msgspec.DecodeError) as error:
+        except (OSError, ValueError) as error:
             logger.warning("%s is not usable (%s): reading the log from its start", folder, error)
             return False
         if position.topic_id != self._topic_id or position.offset != history.offset:

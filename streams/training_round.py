@@ -83,9 +83,9 @@ class TrainingRound:
         self._num_rounds = 0
 
     @property
-    def has_trained(self) -> bool:
-        """Whether a bundle is in use."""
-        return self._incumbent is not None
+    def digest(self) -> str | None:
+        """The digest of the bundle in use, None without one."""
+        return None if self._incumbent is None else self._incumbent.digest
 
     @property
     def num_new_actions(self) -> int:
@@ -95,6 +95,8 @@ class TrainingRound:
 
     def go_on_from(self, bundle: Bundle) -> None:
         """Warm-start from a bundle; what its data covered is replayed, not learned again.
+
+        The data must have been read to its end: what it holds by now tells what the bundle covers.
 
         Raises:
             BundleRefused: It is of another kind.
