@@ -36,10 +36,6 @@ class Figures:
         """Return the sum of a metric's series that carry all these labels; 0 for none."""
         return sum(value for _, value in self._of(name, labels))
 
-    def largest(self, name: str, **labels: str) -> float:
-        """Return the largest of a metric's series, nan for none."""
-        return max((value for _, value in self._of(name, labels)), default=math.nan)
-
     def labels(self, name: str, label: str) -> list[str]:
         """Return a label's values over the series of a metric that are above 0."""
         return sorted(
