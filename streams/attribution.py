@@ -16,7 +16,6 @@ or beyond the cap a late click counts as an orphan.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, TypeAlias
@@ -50,12 +49,19 @@ class Predicted(NamedTuple):
     by_relevance: npt.NDArray[np.float64]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShownSlate:
-    """One impression that waits for its answer.
+    """One impression.
 
-    `predicted` is as it was at the impression, before anything was learned from it; None where the
-    join was refilled after a restart.
+    Attributes:
+        partition: Where it was read.
+        record_offset: The record of `examples` that it came with.
+        shown_at_ms: Its time, as far as its partition's clock believes it.
+        deadline_ms: When its window ends on that clock.
+        row: Its row.
+        items: Its items, by index of the row's matrices.
+        predicted: As it was at the impression, before anything was learned from it; None where the
+            join was refilled after a restart.
     """
 
     partition: PartitionKey
@@ -65,26 +71,29 @@ class ShownSlate:
     row: ImpressionRow
     items: tuple[str, ...]
     predicted: Predicted | None = None
-    clicked: list[int] = field(default_factory=list)
-    first_click_delay_ms: int = 0
-    is_open: bool = True
 
-    def names(self) -> Iterable[_SlateName]:
+    def names(self) -> tuple[_SlateName, ...]:
         """The identifiers by which an action may name it."""
         row = self.row
-        if row.request_id:
-            yield row.user_id, "request", row.request_id
-        if row.list_id:
-            yield row.user_id, "list", row.list_id
+        identifiers = (("request", row.request_id), ("list", row.list_id))
+        return tuple([(row.user_id, kind, name) for kind, name in identifiers if name])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosedSlate:
-    """A slate whose answer is final; `clicked` are indices into its items."""
+    """A slate whose answer is final.
+
+    Attributes:
+        slate: The slate.
+        outcome: How it ended.
+        clicked: Indices of the positives, ascending.
+        first_click_delay_ms: Event time from the impression to the first click; 0 without one.
+    """
 
     slate: ShownSlate
     outcome: JoinOutcome
     clicked: tuple[int, ...]
+    first_click_delay_ms: int
 
     def is_clicked(self) -> npt.NDArray[np.bool_]:
         """Return bool[N]: which items are the positives."""
@@ -93,16 +102,38 @@ class ClosedSlate:
         return labels
 
 
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A slate in the join; when it has closed only what a late click needs is kept of it."""
+
+    slate: ShownSlate | None
+    partition: PartitionKey
+    record_offset: int
+    deadline_ms: int
+    user_id: str
+    names: tuple[_SlateName, ...]
+    items: tuple[str, ...]
+    clicked: list[int] = field(default_factory=list)
+    first_click_delay_ms: int = 0
+    is_open: bool = True
+
+    def click(self, index: int, event_ms: int) -> None:
+        if self.slate is not None and not self.clicked:
+            self.first_click_delay_ms = max(0, event_ms - self.slate.shown_at_ms)
+        if index not in self.clicked:
+            self.clicked.append(index)
+
+
 class Attribution:
     """The join of impressions and clicks; pure, and driven row by row."""
 
     def __init__(self, config: AttributionConfig) -> None:
         self._config = config
-        self._open: OpenSlates[ShownSlate] = OpenSlates(caps_of(config))
-        self._clicked: dict[PartitionKey, deque[tuple[int, ShownSlate]]] = {}
-        self._known: dict[PartitionKey, deque[ShownSlate]] = {}
-        self._by_name: dict[_SlateName, list[ShownSlate]] = {}
-        self._latest: dict[str, ShownSlate] = {}
+        self._open: OpenSlates[_Entry] = OpenSlates(caps_of(config))
+        self._clicked: dict[PartitionKey, deque[tuple[int, _Entry]]] = {}
+        self._known: dict[PartitionKey, deque[_Entry]] = {}
+        self._by_name: dict[_SlateName, list[_Entry]] = {}
+        self._latest: dict[str, _Entry] = {}
 
     @property
     def num_open(self) -> int:
@@ -111,17 +142,26 @@ class Attribution:
 
     def oldest_record(self) -> int | None:
         """Offset in `examples` of the record that opened the oldest open slate."""
-        slate = self._open.oldest()
-        return None if slate is None else slate.record_offset
+        entry = self._open.oldest()
+        return None if entry is None else entry.record_offset
 
     def show(self, slate: ShownSlate) -> list[ClosedSlate]:
         """Open a slate; return those that were evicted for it."""
-        for name in slate.names():
-            self._by_name.setdefault(name, []).append(slate)
-        self._latest[slate.row.user_id] = slate
+        entry = _Entry(
+            slate,
+            slate.partition,
+            slate.record_offset,
+            slate.deadline_ms,
+            slate.row.user_id,
+            slate.names(),
+            slate.items,
+        )
+        for name in entry.names:
+            self._by_name.setdefault(name, []).append(entry)
+        self._latest[entry.user_id] = entry
         known = self._known.setdefault(slate.partition, deque())
-        known.append(slate)
-        evicted = [_closed(slate, JoinOutcome.EVICTED) for slate in self._open.add(slate)]
+        known.append(entry)
+        evicted = [_closed(one, JoinOutcome.EVICTED) for one in self._open.add(entry)]
         if len(known) > 2 * self._config.max_open_slates_per_partition:
             forgotten = known.popleft()
             self._forget(forgotten)
@@ -145,33 +185,29 @@ class Attribution:
         Returns:
             What the click is, and the slate that it closes (None while it may be clicked again).
         """
-        slate = self._find(action, item_id)
-        if slate is None:
+        entry = self._find(action, item_id)
+        if entry is None:
             return JoinOutcome.ORPHAN_CLICK, None
-        if not slate.is_open:
+        if not entry.is_open:
             return JoinOutcome.LATE, None
-        index = slate.items.index(item_id)
-        if not slate.clicked:
-            slate.first_click_delay_ms = max(0, event_ms - slate.shown_at_ms)
-        if index not in slate.clicked:
-            slate.clicked.append(index)
+        entry.click(entry.items.index(item_id), event_ms)
         if self._config.after_click_ms > 0:
-            if len(slate.clicked) == 1:
+            if len(entry.clicked) == 1:
                 queue = self._clicked.setdefault(partition, deque())
-                queue.append((now_ms + self._config.after_click_ms, slate))
+                queue.append((now_ms + self._config.after_click_ms, entry))
             return JoinOutcome.JOINED, None
-        self._open.close(slate)
-        return JoinOutcome.JOINED, _closed(slate, JoinOutcome.JOINED)
+        self._open.close(entry)
+        return JoinOutcome.JOINED, _closed(entry)
 
     def expire(self, partition: PartitionKey, now_ms: int) -> list[ClosedSlate]:
         """Close what has waited long enough on its partition's clock, in a fixed order."""
-        closed = [_closed(slate) for slate in self._open.expire(partition, now_ms)]
+        closed = [_closed(entry) for entry in self._open.expire(partition, now_ms)]
         clicked = self._clicked.get(partition)
         while clicked and clicked[0][0] < now_ms:
-            _, slate = clicked.popleft()
-            if slate.is_open:
-                self._open.close(slate)
-                closed.append(_closed(slate))
+            _, entry = clicked.popleft()
+            if entry.is_open:
+                self._open.close(entry)
+                closed.append(_closed(entry))
         known = self._known.get(partition)
         while known and known[0].deadline_ms + self._config.window_ms < now_ms:
             self._forget(known.popleft())
@@ -179,13 +215,13 @@ class Attribution:
 
     def give_up(self, record_offset: int) -> list[ClosedSlate]:
         """Evict slates that would make a restart read too far back."""
-        return [_closed(slate, JoinOutcome.EVICTED) for slate in self._open.give_up(record_offset)]
+        return [_closed(entry, JoinOutcome.EVICTED) for entry in self._open.give_up(record_offset)]
 
     def flush(self) -> list[ClosedSlate]:
         """Close all: a file has ended, and no click can come."""
-        return [_closed(slate) for slate in self._open.drain()]
+        return [_closed(entry) for entry in self._open.drain()]
 
-    def _find(self, action: ActionRow, item_id: str) -> ShownSlate | None:
+    def _find(self, action: ActionRow, item_id: str) -> _Entry | None:
         if action.request_id:
             named = self._by_name.get((action.user_id, "request", action.request_id), [])
         elif action.list_id:
@@ -194,16 +230,16 @@ class Attribution:
             latest = self._latest.get(action.user_id)
             named = [] if latest is None else [latest]
         # One request may show several slates (pages of a scroll): the newest with the item is it.
-        return next((slate for slate in reversed(named) if item_id in slate.items), None)
+        return next((entry for entry in reversed(named) if item_id in entry.items), None)
 
-    def _forget(self, slate: ShownSlate) -> None:
-        for name in slate.names():
+    def _forget(self, entry: _Entry) -> None:
+        for name in entry.names:
             named = self._by_name[name]
-            named.remove(slate)
+            named.remove(entry)
             if not named:
                 del self._by_name[name]
-        if self._latest.get(slate.row.user_id) is slate:
-            del self._latest[slate.row.user_id]
+        if self._latest.get(entry.user_id) is entry:
+            del self._latest[entry.user_id]
 
 
 def caps_of(config: AttributionConfig) -> SlateCaps:
@@ -213,7 +249,16 @@ def caps_of(config: AttributionConfig) -> SlateCaps:
     )
 
 
-def _closed(slate: ShownSlate, outcome: JoinOutcome | None = None) -> ClosedSlate:
+def _closed(entry: _Entry, outcome: JoinOutcome | None = None) -> ClosedSlate:
+    """Take a slate out of an entry that has just been closed."""
+    slate, entry.slate = entry.slate, None
+    if slate is None:
+        raise AssertionError("a slate closes once")
     if outcome is None:
-        outcome = JoinOutcome.JOINED if slate.clicked else JoinOutcome.TIMEOUT
-    return ClosedSlate(slate=slate, outcome=outcome, clicked=tuple(sorted(slate.clicked)))
+        outcome = JoinOutcome.JOINED if entry.clicked else JoinOutcome.TIMEOUT
+    return ClosedSlate(
+        slate=slate,
+        outcome=outcome,
+        clicked=tuple(sorted(entry.clicked)),
+        first_click_delay_ms=entry.first_click_delay_ms,
+    )

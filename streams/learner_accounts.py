@@ -84,7 +84,7 @@ class LearnerAccounts:
 
     def _judge(self, closed: ClosedSlate) -> None:
         if closed.outcome is JoinOutcome.JOINED:
-            self.metrics.join.delay.observe(closed.slate.first_click_delay_ms / 1000)
+            self.metrics.join.delay.observe(closed.first_click_delay_ms / 1000)
         if closed.slate.predicted is None or closed.outcome is JoinOutcome.EVICTED:
             return
         p = closed.slate.predicted.as_shown

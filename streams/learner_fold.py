@@ -197,8 +197,11 @@ class LearnerFold:
                         deadline_ms=now_ms + self._window_ms,
                         row=row,
                         items=tuple([items[index] for index in row.items]),
+                        predicted=self._predicted(row) if learning else None,
                     )
-                    self._show(shown, effects, learning=learning)
+                    if learning:
+                        self._online.learn_impression(shown.items, time_ms=event_ms)
+                    self._settle(self._shown.show(shown), effects, learning=learning)
                 case SlateRow():
                     candidates = CandidateSlate(
                         partition=partition,
@@ -211,17 +214,15 @@ class LearnerFold:
                 case VisitRow():
                     pass
 
-    def _show(self, slate: ShownSlate, effects: LearnEffects, *, learning: bool) -> None:
-        if learning:
-            num_items = len(slate.items)
-            relevance = unpack_int32(slate.row.relevance, num_items)
-            examination = unpack_int32(slate.row.examination, num_items)
-            slate.predicted = Predicted(
-                as_shown=self._online.click.probabilities(relevance, examination),
-                by_relevance=self._online.click.probabilities(relevance),
-            )
-            self._online.learn_impression(slate.items, time_ms=slate.shown_at_ms)
-        self._settle(self._shown.show(slate), effects, learning=learning)
+    def _predicted(self, row: ImpressionRow) -> Predicted:
+        """What is expected of a slate before it is learned."""
+        click, num_items = self._online.click, len(row.items)
+        relevance = unpack_int32(row.relevance, num_items)
+        examination = unpack_int32(row.examination, num_items)
+        return Predicted(
+            as_shown=click.probabilities(relevance, examination),
+            by_relevance=click.probabilities(relevance),
+        )
 
     def _act(
         self,
@@ -274,7 +275,7 @@ class LearnerFold:
                 unpack_int32(slate.row.relevance, num_items),
                 unpack_int32(slate.row.examination, num_items),
                 closed.is_clicked(),
-                time_ms=slate.shown_at_ms + slate.first_click_delay_ms,
+                time_ms=slate.shown_at_ms + closed.first_click_delay_ms,
             )
 
     def _settle_next(

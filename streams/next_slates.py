@@ -2,19 +2,22 @@
 
 A logged slate holds all candidates of one list as they were ranked. The user's next positive action
 closes it: the item acted upon is the positive, all others are negatives, and an item that is not
-among them is a `recall_miss`, never inserted. Per user only the latest slate is open; windows and
-caps are those of the shown slates.
+among them is a `recall_miss`, never inserted. Per user only the latest slate is open; the window
+is that of the shown slates, and the caps are smaller because each holds some 40 KB.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
-from streams.attribution import caps_of
 from streams.examples import SlateRow
-from streams.open_slates import OpenSlates, PartitionKey
+from streams.open_slates import OpenSlates, PartitionKey, SlateCaps
 from streams.sections import AttributionConfig
+
+_SHARE_OF_CAPS: Final = 40
+"""A slate of 300 candidates takes so much more memory than one of 20 items that was shown."""
 
 
 class NextOutcome(Enum):
@@ -52,7 +55,7 @@ class NextSlates:
     """The join of candidates and next actions; pure, and driven row by row."""
 
     def __init__(self, config: AttributionConfig) -> None:
-        self._open: OpenSlates[CandidateSlate] = OpenSlates(caps_of(config))
+        self._open: OpenSlates[CandidateSlate] = OpenSlates(_caps_of(config))
         self._of_user: dict[str, CandidateSlate] = {}
 
     def oldest_record(self) -> int | None:
@@ -97,3 +100,10 @@ class NextSlates:
     def _gone(self, slate: CandidateSlate, outcome: NextOutcome) -> ClosedCandidates:
         del self._of_user[slate.row.user_id]
         return ClosedCandidates(slate=slate, outcome=outcome)
+
+
+def _caps_of(config: AttributionConfig) -> SlateCaps:
+    return SlateCaps(
+        max_per_partition=max(1, config.max_open_slates_per_partition // _SHARE_OF_CAPS),
+        max_total=max(1, config.max_open_slates // _SHARE_OF_CAPS),
+    )

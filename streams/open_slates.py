@@ -19,7 +19,7 @@ PartitionKey: TypeAlias = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlateCaps:
-    """How much may be open; the default costs some 200 MB with 20 items and 24 features each.
+    """How much may be open; 100,000 slates of 20 items with 32 features each take some 400 MB.
 
     Attributes:
         max_per_partition: Most open slates of one source partition.

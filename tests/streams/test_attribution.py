@@ -84,7 +84,7 @@ def test_click_closes_its_slate_whole() -> None:
 
     assert outcome is JoinOutcome.JOINED
     assert (closed.outcome, closed.clicked) == (JoinOutcome.JOINED, (1,))
-    assert closed.slate.first_click_delay_ms == 10
+    assert closed.first_click_delay_ms == 10
     assert log.attribution.num_open == 0
 
 

@@ -71,7 +71,9 @@ def closed(offset: int, clicked: tuple[int, ...], p: list[float]) -> ClosedSlate
         items=("a", "b"),
         predicted=Predicted(np.array(p), np.array(p[::-1])),
     )
-    return ClosedSlate(slate=slate, outcome=JoinOutcome.TIMEOUT, clicked=clicked)
+    return ClosedSlate(
+        slate=slate, outcome=JoinOutcome.TIMEOUT, clicked=clicked, first_click_delay_ms=0
+    )
 
 
 def test_slates_count_from_the_first_evaluated_event_on() -> None:
