@@ -177,8 +177,8 @@ class UserState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Return the actions of the current session that are held, oldest first."""
         return self.history(self.session.num_actions)
 
-    def previous_positive_keys(self, num: int, table: ActionTable) -> npt.NDArray[np.uint64]:
-        """Return the items of the last positive actions, each once, the newest first.
+    def previous_positive_keys(self, num: int, table: ActionTable) -> list[int]:
+        """Return the keys of the last positive actions' items, each once, the newest first.
 
         Args:
             num: at most so many.
@@ -193,7 +193,7 @@ class UserState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 key = int.from_bytes(keys[at * KEY_BYTES : (at + 1) * KEY_BYTES], "little")
                 if key != NO_ITEM and key not in found:
                     found.append(key)
-        return np.array(found, np.uint64)
+        return found
 
     def acted_mask(self, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Say of each item whether an action on it is held, or it has been seen."""

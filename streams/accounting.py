@@ -118,5 +118,5 @@ class WorkerAccounts:
             self.metrics.consumer.lag.of(_EVENTS, str(tp.partition)).set(at.lag)
         partitions = list(owned)
         held = self.metrics.held
-        held.cached_users.set(sum(len(one.states) for one in partitions))
+        held.cached_users.set(sum(one.states.num_kept for one in partitions))
         held.owed_lists.set(sum(len(one.owed) for one in partitions))

@@ -134,7 +134,7 @@ class Judge:
 
     def _orders(self, ranked: Ranked, asked: Asked) -> dict[str, npt.NDArray[np.float64]]:
         online, candidates = self._live.online, ranked.candidates
-        is_cold = not len(asked.state.previous_positive_keys(1, self._table))
+        is_cold = not asked.state.previous_positive_keys(1, self._table)
         features_NF = next_features(candidates, is_cold=is_cold)
         num_features = len(self._tuned)
         learned = online.next.weights[:num_features]

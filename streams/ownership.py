@@ -39,8 +39,10 @@ class StateCache:
         self._younger: dict[UserId, UserState] = {}
         self._older: dict[UserId, UserState] = {}
 
-    def __len__(self) -> int:
-        return len(self._younger.keys() | self._older.keys())
+    @property
+    def num_kept(self) -> int:
+        """States in memory; a user who is in both generations counts twice."""
+        return len(self._younger) + len(self._older)
 
     def get(self, user_id: UserId) -> UserState | None:
         """Return the user's latest state, if it is kept."""
@@ -83,13 +85,13 @@ class OwnedPartition:
         """A chunk's effects stand in the store, at this checkpoint."""
         self.checkpoint = new
         self.states.put(effects.states, max_users)
-        for user_id in effects.lists:
-            self.owed.pop(user_id, None)
-        for user_id, context in effects.owed.items():
-            self.owed.pop(user_id, None)
-            self.owed[user_id] = context
-        for user_id in list(self.owed)[: max(0, len(self.owed) - MAX_OWED)]:
-            del self.owed[user_id]
+        if self.owed:
+            for user_id in effects.lists:
+                self.owed.pop(user_id, None)
+        # Who waits already keeps his place, with the context of his latest trigger.
+        self.owed.update(effects.owed)
+        while len(self.owed) > MAX_OWED:
+            del self.owed[next(iter(self.owed))]
 
     def first_owed(self, num: int) -> dict[UserId, Context | None]:
         """Return those who have waited longest for a list, at most `num`."""

@@ -54,7 +54,7 @@ def queries_of(
         encoded = live.encoder.encode([_sequence(one) for one in asked])
     queries = []
     for index, one in enumerate(asked):
-        previous = one.state.previous_positive_keys(num_previous, table).tolist()
+        previous = one.state.previous_positive_keys(num_previous, table)
         queries.append(
             Query(
                 now_ms=one.now_ms,

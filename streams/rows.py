@@ -5,6 +5,7 @@ Pure. Rows name their items by index into the record's list of items, each item 
 
 from __future__ import annotations
 
+import struct
 from typing import Final
 
 from featurestore.actions import ActionTable, Effect
@@ -18,6 +19,7 @@ NUM_PREVIOUS: Final = 3
 """How many preceding positive items an action names: co-visitation counts so many steps back."""
 
 
+_PACKED: Final = [struct.Struct(f"<{num}Q") for num in range(NUM_PREVIOUS + 1)]
 _NOTHING: Final[dict[str, str]] = {}
 
 
@@ -56,7 +58,7 @@ def action_row(
     """
     spec = table.spec(event.action)
     is_positive = spec.effect is Effect.POSITIVE and event.item_id is not None
-    previous = step.before.previous_positive_keys(NUM_PREVIOUS, table) if is_positive else None
+    previous = step.before.previous_positive_keys(NUM_PREVIOUS, table) if is_positive else ()
     return ActionRow(
         offset=step.record.offset,
         ts_ms=step.after.clock_ms,
@@ -67,7 +69,7 @@ def action_row(
         is_label=spec.is_label and event.item_id is not None,
         request_id=event.request_id or "",
         list_id=event.list_id or "",
-        previous=b"" if previous is None else previous.astype("<u8").tobytes(),
+        previous=_PACKED[len(previous)].pack(*previous),
         context=_kept(event.context, contexts) if is_positive else _NOTHING,
     )
 

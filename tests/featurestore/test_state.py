@@ -193,9 +193,9 @@ def test_previous_positive_items_come_newest_first_each_once() -> None:
             action(5, None),
         ]
     )
-    assert state.previous_positive_keys(3, TABLE).tolist() == [item_key("i1"), item_key("i2")]
-    assert state.previous_positive_keys(1, TABLE).tolist() == [item_key("i1")]
-    assert EMPTY_STATE.previous_positive_keys(3, TABLE).dtype == np.uint64
+    assert state.previous_positive_keys(3, TABLE) == [item_key("i1"), item_key("i2")]
+    assert state.previous_positive_keys(1, TABLE) == [item_key("i1")]
+    assert EMPTY_STATE.previous_positive_keys(3, TABLE) == []
 
 
 @pytest.mark.parametrize(
