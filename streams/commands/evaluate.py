@@ -39,6 +39,12 @@ _PROTOCOLS: Final = ("stream",)
 )
 @click.option("--seed", default=7, show_default=True, help="Of the sample.")
 @click.option(
+    "--train-every",
+    type=click.FloatRange(min=1),
+    metavar="MINUTES",
+    help="Refresh a transformer each so many minutes of event time; without it, none is used.",
+)
+@click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Where RESULT.json goes."
 )
 @with_config
@@ -48,6 +54,7 @@ def evaluate(
     start: str,
     sample: float,
     seed: int,
+    train_every: float | None,
     out: Path | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
@@ -58,7 +65,14 @@ def evaluate(
         begin = Start.parse(start)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--evaluate-from") from error
-    evaluation = Evaluation(path=file, start=begin, sample=sample, seed=seed, overrides=overrides)
+    evaluation = Evaluation(
+        path=file,
+        start=begin,
+        sample=sample,
+        seed=seed,
+        overrides=overrides,
+        train_interval_ms=None if train_every is None else int(train_every * 60_000),
+    )
     with Progress(
         TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     ) as bar:
