@@ -1,7 +1,7 @@
 """Which commands does `headrace` offer?
 
 Each command lies in a module of `streams.commands` that is imported when the command is asked for:
-`headrace worker` must neither wait for torch nor load it.
+`headrace worker` must neither wait for torch nor load it, and `headrace --help` for nothing.
 """
 
 from __future__ import annotations
@@ -11,13 +11,6 @@ from importlib import import_module
 from typing import Final
 
 import click
-
-from deploy.stack.errors import StackError
-from featurestore.errors import FeatureStoreError
-from models.errors import ModelError
-from streams.config import ConfigRefused
-from streams.errors import StreamsError
-from streams.event_file import EventFileError
 
 _COMMANDS: Final = {
     "demo": ("demo", "Start everything here, against a simulated storefront"),
@@ -35,8 +28,6 @@ _COMMANDS: Final = {
     "evaluate": ("evaluate", "Measure quality on an event file, without Kafka or Redis"),
     "simulate": ("simulate", "Run the simulated storefront alone"),
 }
-_EXPECTED: Final = (StackError, StreamsError, FeatureStoreError, ModelError)
-_REFUSED: Final = (ConfigRefused, EventFileError)
 
 
 class _Lazy(click.Group):
@@ -58,7 +49,7 @@ class _Lazy(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("headrace", cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="headrace")
 def _headrace() -> None:
     """Headrace: a streaming real-time recommender on Kafka, Redis and Prometheus."""
@@ -68,6 +59,28 @@ def main() -> None:
     """Run the command line; an expected fault is told in one message, without a traceback."""
     try:
         _headrace()
-    except (*_EXPECTED, *_REFUSED) as error:
-        click.secho(f"headrace: {error}", fg="red", err=True)
+    except Exception as error:
+        if not isinstance(error, _expected()):
+            raise
+        click.secho(f"headrace: {str(error) or type(error).__name__}", fg="red", err=True)
         sys.exit(1)
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """Return what a person can mend; imported only when something was raised."""
+    from kafka.errors import KafkaError  # noqa: PLC0415
+    from redis import RedisError  # noqa: PLC0415
+
+    from deploy.stack.errors import StackError  # noqa: PLC0415
+    from deploy.storefront.publisher import PublishError  # noqa: PLC0415
+    from deploy.storefront.settings import SettingsError  # noqa: PLC0415
+    from featurestore.errors import FeatureStoreError  # noqa: PLC0415
+    from models.errors import ModelError  # noqa: PLC0415
+    from streams.config import ConfigRefused  # noqa: PLC0415
+    from streams.errors import StreamsError  # noqa: PLC0415
+    from streams.event_file import EventFileError  # noqa: PLC0415
+
+    ours = (StackError, StreamsError, FeatureStoreError, ModelError)
+    refused = (ConfigRefused, EventFileError, SettingsError)
+    servers = (KafkaError, RedisError, PublishError)
+    return (*ours, *refused, *servers)

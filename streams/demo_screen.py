@@ -67,7 +67,8 @@ def change_table(change: Change) -> Table:
     for before, after in list(zip(change.before.items, change.after.items, strict=False))[:_SHOWN]:
         why = after.source if after.reason is None else f"{after.source}: after {after.reason}"
         moved = "new" if after.item_id not in old else f"was {old[after.item_id]}"
-        table.add_row(str(after.position), before.item_id, f"{after.item_id} ({moved})", why)
+        cells = (str(after.position), before.item_id, f"{after.item_id} ({moved})", why)
+        table.add_row(*map(Text, cells))
     return table
 
 

@@ -1,13 +1,14 @@
 """Which bundles exist, which is current, and how does another one become current?
 
-The folder holds the bundles, named by kind and digest; the topic `models` says which is current.
-Promotion and rollback are the same act, an announcement, so that every worker follows within a
-second and the log of the topic tells what was decided, and why.
+The folder holds the bundles, named by kind and time of training; the topic `models` says which is
+current. Promotion and rollback are the same act, an announcement, so that every worker follows
+within a second and the log of the topic tells what was decided, and why.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DEADLINE_S: Final = 30.0
+_CONNECT_MS: Final = 5_000
 
 
 class NoSuchBundle(StreamsError, ValueError):
@@ -64,20 +66,25 @@ class ModelRegistry:
         """Return what the topic still holds about a kind, oldest first; the last is in force.
 
         What cannot be read is passed over here: the workers count and refuse it.
+
+        Raises:
+            StreamsError: There is no such topic, or it cannot be read to its end.
         """
-        consumer = KafkaConsumer(
-            bootstrap_servers=self._brokers, enable_auto_commit=False, consumer_timeout_ms=1000
-        )
-        try:
+        with closing(
+            KafkaConsumer(bootstrap_servers=self._brokers, bootstrap_timeout_ms=_CONNECT_MS)
+        ) as consumer:
             partitions = [
                 TopicPartition(self._topic, number)
                 for number in sorted(consumer.partitions_for_topic(self._topic) or ())
             ]
+            if not partitions:
+                raise StreamsError(
+                    f"topic {self._topic!r} does not exist at {', '.join(self._brokers)}; create "
+                    "the topics first (`headrace up` does)"
+                )
             consumer.assign(partitions)
             consumer.seek_to_beginning(*partitions)
             return self._read_to_end(consumer, partitions, kind)
-        finally:
-            consumer.close()
 
     def current(self, kind: str) -> Announcement | None:
         """Return the announcement in force."""
@@ -120,14 +127,13 @@ class ModelRegistry:
         Raises:
             NoSuchBundle: Nothing is current, or there is none before it.
         """
-        entries = self.bundles(kind)
-        current = next((entry.bundle for entry in entries if entry.is_current), None)
+        # Of the announcement, not of the bundle: what is to be replaced may be damaged.
+        current = self.current(kind)
+        before_ms = 0 if current is None else current.trained_at_ms
         earlier = [
             entry.bundle
-            for entry in entries
-            if entry.bundle is not None
-            and current is not None
-            and entry.bundle.config.created_ms < current.config.created_ms
+            for entry in self.bundles(kind)
+            if entry.bundle is not None and entry.bundle.config.created_ms < before_ms
         ]
         if not earlier:
             raise NoSuchBundle(

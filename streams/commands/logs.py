@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import click
+from polars.exceptions import PolarsError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from featurestore.events import Event
 from streams.commands.options import config_from, with_config
-from streams.convert.globo import globo_events
-from streams.convert.movielens import movielens_events
-from streams.convert.trivago import trivago_events
+from streams.convert import CONVERTERS
 from streams.event_file import read_values, write_events
 from streams.replay import Pace
 from streams.replay import replay as replay_file
 
-_LOGS: Final[dict[str, Callable[[Path], Iterator[Event]]]] = {
-    "globo": globo_events,
-    "trivago": trivago_events,
-    "movielens": movielens_events,
-}
 _FILE: Final = click.Path(exists=True, path_type=Path)
 
 
 @click.command()
-@click.argument("log", type=click.Choice(sorted(_LOGS)))
+@click.argument("log", type=click.Choice(sorted(CONVERTERS)))
 @click.argument("source", type=_FILE)
 @click.argument("target", type=click.Path(path_type=Path))
 def convert(log: str, source: Path, target: Path) -> None:
     """Write the LOG at SOURCE as an event file TARGET (.jsonl or .jsonl.gz)."""
     with Progress(TextColumn("{task.description}"), TextColumn("{task.completed:,.0f}")) as bar:
         task = bar.add_task(f"events of {log}", total=None)
-        count = write_events(target, _LOGS[log](source), on_event=lambda: bar.advance(task))
+        try:
+            events = CONVERTERS[log](source)
+            count = write_events(target, events, on_event=lambda: bar.advance(task))
+        except (ValueError, OSError, PolarsError) as error:
+            raise click.ClickException(f"{log}: {error}") from error
     click.echo(f"{count} events in {target}")
 
 

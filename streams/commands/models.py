@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from models.encoder import BUNDLE_KIND
 from streams.commands.options import config_from, with_config
@@ -29,11 +30,10 @@ def list_models(config_file: Path | None, overrides: tuple[str, ...]) -> None:
     for name in ("", "digest", "trained", "data up to", "metrics"):
         table.add_column(name)
     for entry in registry.bundles(BUNDLE_KIND):
-        table.add_row(*_cells(entry))
-    console = Console()
-    console.print(table)
+        table.add_row(*map(Text, _cells(entry)))
+    Console().print(table)
     if current is not None:
-        console.print(f"current: {current.digest[:12]} by {current.decision}: {current.reason}")
+        click.echo(f"current: {current.digest[:12]} by {current.decision}: {current.reason}")
 
 
 @models.command()

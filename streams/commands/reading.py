@@ -11,6 +11,7 @@ import click
 import redis
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from featurestore.reader import RecommendationReader
 from streams.commands.options import config_from, with_config
@@ -42,7 +43,7 @@ def list_table(recommendations: RecommendationList, *, asked_for: str) -> Table:
     own = recommendations.user_id == asked_for
     computed = datetime.fromtimestamp(recommendations.computed_at_ms / 1000, tz=UTC)
     table = Table(
-        title=f"{asked_for}" if own else f"{asked_for} has no list: what is popular",
+        title=Text(asked_for if own else f"{asked_for} has no list: what is popular"),
         caption=(
             f"computed {computed:%Y-%m-%d %H:%M:%S} UTC after event "
             f"{recommendations.as_of.partition}-{recommendations.as_of.offset}; examples offset "
@@ -54,5 +55,6 @@ def list_table(recommendations: RecommendationList, *, asked_for: str) -> Table:
         table.add_column(name, justify="right" if name in {"#", "score"} else "left")
     for item in recommendations.items:
         why = item.source if item.reason is None else f"{item.source}: after {item.reason}"
-        table.add_row(str(item.position), item.item_id, f"{item.score:.4g}", why)
+        # As text: brackets in an id are no markup.
+        table.add_row(str(item.position), Text(item.item_id), f"{item.score:.4g}", Text(why))
     return table

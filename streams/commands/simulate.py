@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from deploy.storefront.settings import Settings, SettingsError
+from deploy.storefront.settings import Settings
 from deploy.storefront.simulate import Progress
 from deploy.storefront.simulate import simulate as run_shop
 from streams.backlog import BacklogProbe
@@ -33,10 +33,7 @@ def simulate(
     seed: int, seconds: float, assignments: tuple[str, ...], config_file: Path | None
 ) -> None:
     """Replay a simulated past, go live, and print the click rates of both halves."""
-    try:
-        settings = Settings(seed=seed).replace(assignments)
-    except SettingsError as error:
-        raise click.BadParameter(str(error), param_hint="--set") from error
+    settings = Settings(seed=seed).replace(assignments)
     config = config_from(config_file, ())
     console = Console()
     screen, nothing = Screen(console), Figures({})

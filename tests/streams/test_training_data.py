@@ -100,10 +100,20 @@ def test_actions_and_visits_are_kept_in_order_and_nothing_else() -> None:
     assert data.newest_ms == START_MS + 3_000
 
 
-@given(log=logs(), draw=st.data())
+@st.composite
+def chunked_logs(draw: st.DrawFn) -> tuple[list[Source], list[ExamplesRecord]]:
+    """A partition's events, and the records that a worker with crashes made of them."""
+    log = draw(logs())
+    return log, list(Chunker(draw, [log]).records())
+
+
+@given(chunked_logs())
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_repeated_and_overlapping_chunks_count_once(log: list[Source], draw: st.DataObject) -> None:
-    chunked = data_of(Chunker(draw.draw, [log]).records())
+def test_repeated_and_overlapping_chunks_count_once(
+    drawn: tuple[list[Source], list[ExamplesRecord]],
+) -> None:
+    log, records = drawn
+    chunked = data_of(records)
     whole = data_of([record_of(log, 0)])
 
     assert columns(chunked) == columns(whole)

@@ -1,0 +1,91 @@
+"""From a public log to an event file, and from that to a RESULT, by the command line alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+
+from featurestore.events import Action, Visit, decode_event
+from streams.cli import _headrace
+from streams.evaluation_result import SCHEMA_PATH, decode_result
+from streams.event_file import read_values
+
+HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
+
+
+def ratings(num_users: int = 30) -> str:
+    """Users who rate four of eight films one after the other, many in the same order."""
+    lines = [
+        f"u{user}\tfilm{(user % 3 + place) % 8}\t5\t{1_000_000 + 100 * user + 10 * place}\n"
+        for user in range(num_users)
+        for place in range(4)
+    ]
+    return HEADER + "".join(lines)
+
+
+@pytest.fixture
+def events_file(tmp_path: Path) -> Path:
+    log, target = tmp_path / "ml-100k.inter", tmp_path / "events.jsonl.gz"
+    log.write_text(ratings(), encoding="latin-1")
+    done = CliRunner().invoke(_headrace, ["convert", "movielens", str(log), str(target)])
+    assert done.exit_code == 0, done.output
+    assert "150 events" in done.output
+    return target
+
+
+def test_a_converted_log_is_an_event_file(events_file: Path) -> None:
+    events = [decode_event(value) for value in read_values(events_file)]
+
+    assert sum(isinstance(event, Action) for event in events) == 120
+    assert sum(isinstance(event, Visit) for event in events) == 30
+
+
+@pytest.mark.parametrize("log", ["globo", "movielens", "trivago"])
+def test_what_is_not_the_log_is_refused_and_leaves_no_file(tmp_path: Path, log: str) -> None:
+    source, target = tmp_path / "source", tmp_path / "events.jsonl"
+    source.write_text("no such log\n")
+    done = CliRunner().invoke(_headrace, ["convert", log, str(source), str(target)])
+
+    assert done.exit_code == 1
+    assert done.output.splitlines()[-1].startswith(f"Error: {log}: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_a_folder_that_does_not_exist_is_told(tmp_path: Path) -> None:
+    source = tmp_path / "u.data"
+    source.write_text("1\t2\t3\t4\n")
+    target = tmp_path / "missing" / "events.jsonl"
+    done = CliRunner().invoke(_headrace, ["convert", "movielens", str(source), str(target)])
+
+    assert done.exit_code == 1
+    assert "missing" in done.output
+
+
+def test_an_evaluation_writes_a_result_that_the_schema_accepts(
+    events_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "RESULT.json"
+    arguments = ["evaluate", str(events_file), "--out", str(out), "--evaluate-from", "0.4"]
+    done = CliRunner().invoke(_headrace, arguments)
+    assert done.exit_code == 0, (done.output, done.exception)
+
+    value = out.read_bytes()
+    schema = json.loads(SCHEMA_PATH.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(json.loads(value))
+    result = decode_result(value)
+    assert result.file == "events.jsonl.gz"
+    assert result.cost.events == 150
+    assert result.next_item.evaluated > 0
+    assert f"next item, {result.next_item.evaluated} actions" in done.output
+    assert "150 events in " in done.output
+
+
+def test_a_start_that_is_none_is_a_matter_of_usage(events_file: Path) -> None:
+    done = CliRunner().invoke(_headrace, ["evaluate", str(events_file), "--evaluate-from", "soon"])
+
+    assert done.exit_code == 2
+    assert "--evaluate-from" in done.output

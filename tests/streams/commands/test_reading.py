@@ -1,0 +1,76 @@
+"""What `headrace get` shows of a real Redis."""
+
+from __future__ import annotations
+
+import redis
+from click.testing import CliRunner, Result
+
+from featurestore.events import ItemId, UserId
+from featurestore.keys import RECOMMENDATIONS_POPULAR, recommendations_key
+from featurestore.lists import (
+    AsOf,
+    ModelVersions,
+    RecommendationList,
+    RecommendedItem,
+    encode_list,
+)
+from streams.cli import _headrace
+
+
+def list_for(user_id: str) -> RecommendationList:
+    tent = RecommendedItem(
+        item_id=ItemId("tent"), score=0.25, source="trending", position=1, propensity=1.0
+    )
+    rope = RecommendedItem(
+        item_id=ItemId("[/rope]"),
+        score=0.125,
+        source="covisitation",
+        reason=ItemId("tent"),
+        position=2,
+        propensity=1.0,
+    )
+    return RecommendationList(
+        user_id=UserId(user_id),
+        list_id="3-41",
+        items=(tent, rope),
+        as_of=AsOf(partition=3, offset=41),
+        now_ms=1,
+        computed_at_ms=1_700_000_000_000,
+        models=ModelVersions(online=77, bundle="0123456789", items="", config=""),
+    )
+
+
+def got(redis_url: str, user_id: str) -> Result:
+    return CliRunner().invoke(
+        _headrace, ["get", user_id], env={"HEADRACE_REDIS": redis_url, "COLUMNS": "120"}
+    )
+
+
+def test_a_users_list_is_shown_with_reasons_and_versions(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(recommendations_key("ann"), encode_list(list_for("ann")))
+    done = got(redis_url, "ann")
+
+    assert done.exit_code == 0, done.output
+    for part in ("ann", "tent", "0.25", "trending", "[/rope]", "covisitation: after tent"):
+        assert part in done.output
+    caption = " ".join(done.output.split())
+    assert "computed 2023-11-14 22:13:20 UTC after event 3-41" in caption
+    assert "examples offset 77, transformer 01234567" in caption
+    assert "popular" not in done.output
+
+
+def test_without_a_list_the_popular_one_is_shown_and_said_to_be(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(RECOMMENDATIONS_POPULAR, encode_list(list_for("")))
+    done = got(redis_url, "bob")
+
+    assert done.exit_code == 0, done.output
+    assert "bob has no list: what is popular" in done.output
+
+
+def test_no_list_at_all_is_a_fault_with_a_hint(redis_url: str) -> None:
+    done = got(redis_url, "bob")
+
+    assert done.exit_code == 1
+    assert "does the worker run" in done.output
