@@ -1,0 +1,43 @@
+"""Does the probe say what waits, as roles work and as they stand still?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deploy.stack.broker import KafkaBroker
+from streams.backlog import BacklogProbe, NotDigested
+from streams.config import Config, config_of
+from tests.integration.roles import running_learner, running_worker
+from tests.integration.stream_checks import produce
+from tests.streams.stream_events import START_MS, click
+
+
+def config_for(kafka: str, redis_url: str, prefix: str) -> Config:
+    topics = {name: f"{prefix}{name}" for name in ("events", "items", "examples", "models")}
+    topics["dead_letters"] = f"{prefix}events.dead-letters"
+    servers = {"HEADRACE_KAFKA": kafka, "HEADRACE_REDIS": redis_url}
+    return config_of({"kafka": {"topics": topics}}, servers)
+
+
+def test_what_was_sent_waits_until_worker_and_learner_are_through(
+    kafka: KafkaBroker, redis_url: str, topics: str, tmp_path: Path
+) -> None:
+    events = [click(f"u{n % 7}", f"i{n % 5}", START_MS + n) for n in range(50)]
+    servers = {"kafka": kafka.bootstrap, "redis_url": redis_url, "prefix": topics}
+    with BacklogProbe(config_for(kafka.bootstrap, redis_url, topics)) as probe:
+        assert probe.ask().is_digested
+        produce(kafka.bootstrap, f"{topics}events", events)
+        assert (probe.ask().num_events, probe.ask().num_examples) == (50, 0)
+
+        with running_worker(tmp_path, **servers):
+            with pytest.raises(NotDigested, match=r"0 events and \d+ examples still wait"):
+                # No learner runs.
+                probe.wait_until_digested(deadline_s=15)
+            with running_learner(tmp_path, **servers):
+                probe.wait_until_digested(deadline_s=60)
+                assert probe.ask().is_digested
+
+        produce(kafka.bootstrap, f"{topics}events", events[:3])
+        assert probe.ask().num_events == 3
