@@ -233,28 +233,27 @@ def fold(state: UserState, event: Event, rules: FoldRules) -> Folded:
     longer than the horizon the user is a new one.
     """
     mark = crc32(event.event_id.encode()).to_bytes(MARK_BYTES, "little")
-    if index_of(state.event_marks, mark) >= 0:
+    # Most marks are nowhere in the column, which is told faster than where one stands.
+    if mark in state.event_marks and index_of(state.event_marks, mark) >= 0:
         return Folded(state, Outcome.DUPLICATE)
     late = event.ts_ms < state.clock_ms
     clock_ms = state.clock_ms if late else event.ts_ms
     if clock_ms - state.clock_ms > rules.horizon_ms:
         # Not even the marks stay: a state that expires from the store must leave no gap.
         state = EMPTY_STATE
-    session = state.session if late else _session(state, event, rules)
+    acts = isinstance(event, Action)
+    session = _session(state, event, rules, late=late, num_new=1 if acts else 0)
     marks = (state.event_marks + mark)[-NUM_EVENT_MARKS * MARK_BYTES :]
     actions, hidden, seen = state.actions, state.hidden, state.seen
     shown, shown_s = state.shown, state.shown_s
     if isinstance(event, Action):
-        session = Session(
-            start_s=session.start_s,
-            mark=session.mark,
-            num_actions=min(session.num_actions + 1, 0xFFFF),
-        )
         spec = rules.table.spec(event.action)
         key = NO_ITEM if event.item_id is None else item_key(event.item_id)
-        actions = actions.appended(key=key, code=spec.code, at_s=clock_ms // 1000)
-        if len(actions) > rules.max_actions:
-            actions, seen = _evicted(actions, seen, rules)
+        if len(actions.codes) < rules.max_actions:
+            actions = actions.appended(key=key, code=spec.code, at_s=clock_ms // 1000)
+        else:
+            seen = _with_evicted(seen, actions, clock_ms // 1000, rules)
+            actions = actions.shifted(key=key, code=spec.code, at_s=clock_ms // 1000)
         if spec.effect is Effect.NEGATIVE and key != NO_ITEM:
             hidden = hidden.with_key(key, at_s=clock_ms // 1000, max_keys=rules.max_hidden)
     elif isinstance(event, Impression):
@@ -279,31 +278,40 @@ def fold(state: UserState, event: Event, rules: FoldRules) -> Folded:
     return Folded(after, Outcome.LATE if late else Outcome.OK)
 
 
-def _session(state: UserState, event: Event, rules: FoldRules) -> Session:
-    """Return the session of an event that is not late; a session_id decides, else silence."""
+def _session(
+    state: UserState, event: Event, rules: FoldRules, *, late: bool, num_new: int
+) -> Session:
+    """Return the session of an event; a session_id decides, else silence.
+
+    A late event belongs to the session that there is.
+    """
     session = state.session
-    idle = event.ts_ms - state.clock_ms > rules.idle_ms
-    if event.session_id is None:
-        mark = 0 if idle else session.mark
-        begins = idle
-    else:
-        mark = crc32(event.session_id.encode()) or 1
-        begins = mark != session.mark and (idle or session.mark != 0)
-    if begins:
-        return Session(start_s=event.ts_ms // 1000, mark=mark)
-    if mark == session.mark:
+    start_s, mark, num_actions = session.start_s, session.mark, session.num_actions
+    if not late:
+        idle = event.ts_ms - state.clock_ms > rules.idle_ms
+        if event.session_id is None:
+            begins = idle
+            mark = 0 if idle else mark
+        else:
+            mark = crc32(event.session_id.encode()) or 1
+            begins = mark != session.mark and (idle or session.mark != 0)
+        if begins:
+            start_s, num_actions = event.ts_ms // 1000, 0
+        elif mark == session.mark and not num_new:
+            return session
+    elif not num_new:
         return session
-    return Session(start_s=session.start_s, mark=mark, num_actions=session.num_actions)
+    return Session(start_s=start_s, mark=mark, num_actions=min(num_actions + num_new, 0xFFFF))
 
 
-def _evicted(
-    actions: ActionColumns, seen: DatedKeys, rules: FoldRules
-) -> tuple[ActionColumns, DatedKeys]:
-    """Drop the oldest action; if it was positive its item moves to the seen ones."""
+def _with_evicted(
+    seen: DatedKeys, actions: ActionColumns, now_s: int, rules: FoldRules
+) -> DatedKeys:
+    """Move the item of the oldest action, which makes room, to the seen ones if it was positive."""
     key = int.from_bytes(actions.keys[:KEY_BYTES], "little")
-    if key != NO_ITEM and actions.codes[0] in rules.table.positive_codes:
-        seen = seen.with_key(key, at_s=actions.oldest_s, max_keys=rules.max_seen)
-    return actions.without_oldest(), seen
+    if key == NO_ITEM or actions.codes[0] not in rules.table.positive_codes:
+        return seen
+    return seen.with_key(key, at_s=actions.oldest_as_of(now_s), max_keys=rules.max_seen)
 
 
 def _shown_after(shown: bytes, items: tuple[ShownItem, ...], max_shown: int) -> bytes:
