@@ -54,7 +54,7 @@ from streams.config import Config, config_of
 from streams.engine import run_app
 from streams.metrics import WorkerMetrics
 from streams.topic_identity import identify_topic
-from streams.worker import build_worker
+from streams.worker import build_worker, collect_rarely
 
 NUM_PARTITIONS = 8
 
@@ -258,6 +258,7 @@ def run_worker(bench: Bench, name: str, num_events: int) -> Run:
     """Run a worker in this process until it has taken so many events."""
     metrics = WorkerMetrics()
     app = build_worker(bench.config(name, OVERRIDES[name]), metrics)
+    collect_rarely()
     marks: list[tuple[float, float, int]] = []
     done = metrics.ingest.events.of("events", "action", "ok")
 

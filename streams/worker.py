@@ -10,6 +10,7 @@ that a pure module could.
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import time
 from collections.abc import Iterable, Mapping
@@ -63,9 +64,21 @@ def run_worker(config: Config) -> int:
     metrics = WorkerMetrics()
     server = serve_metrics(metrics.registry, config.worker.metrics_port)
     try:
-        return run_app(build_worker(config, metrics))
+        app = build_worker(config, metrics)
+        collect_rarely()
+        return run_app(app)
     finally:
         server.close()
+
+
+def collect_rarely() -> None:
+    """Keep the garbage collector out of the chunks.
+
+    A chunk makes thousands of tuples that go with it and are in no cycle; looking through them and
+    through the cached states every 700 allocations costs a tenth of the worker's time.
+    """
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
 
 
 def build_worker(config: Config, metrics: WorkerMetrics) -> SliceApp:
