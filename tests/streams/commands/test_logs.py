@@ -70,7 +70,8 @@ def test_an_evaluation_writes_a_result_that_the_schema_accepts(
 ) -> None:
     out = tmp_path / "RESULT.json"
     arguments = ["evaluate", str(events_file), "--out", str(out), "--evaluate-from", "0.4"]
-    done = CliRunner().invoke(_headrace, arguments)
+    label = "actions.rating={code=8, weight=1.0, is_label=true}"
+    done = CliRunner().invoke(_headrace, [*arguments, "--set", label])
     assert done.exit_code == 0, (done.output, done.exception)
 
     value = out.read_bytes()
