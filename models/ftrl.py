@@ -32,9 +32,13 @@ _MAX_LOGIT = 35.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FtrlConfig:
-    """Rates and penalties of FTRL-Proximal; alpha .2 and beta 1 won on hotel slates."""
+    """Rates and penalties of FTRL-Proximal.
 
-    alpha: float = 0.2
+    On the first fifth of a log of hotel slates alpha .05, .1, .2 gave a normalised entropy of .673,
+    .668, .674; on the rest .660, .657, .660.
+    """
+
+    alpha: float = 0.1
     beta: float = 1.0
     l1: float = 0.0
     l2: float = 0.0
@@ -108,15 +112,15 @@ class FtrlClassifier(base.Classifier):
         l2: Shrinks weights.
 
     >>> model = FtrlClassifier()
-    >>> for _ in range(20):
+    >>> for _ in range(200):
     ...     model.learn_one({"rain": 1.0}, True)
     ...     model.learn_one({"rain": 0.0}, False)
     >>> round(model.predict_proba_one({"rain": 1.0})[True], 2)
-    0.65
+    0.77
     """
 
     def __init__(
-        self, alpha: float = 0.2, beta: float = 1.0, l1: float = 0.0, l2: float = 0.0
+        self, alpha: float = 0.1, beta: float = 1.0, l1: float = 0.0, l2: float = 0.0
     ) -> None:
         self.alpha = alpha
         self.beta = beta

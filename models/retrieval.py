@@ -22,7 +22,8 @@ class Query:
     Attributes:
         now_ms: Event time of the event that causes the list; for counters' decay and item ages.
         previous: The user's last positive items, the latest first.
-        context_rows: Of `ContextPopularity.rows`, for the context of that event.
+        context_rows: Of `ContextPopularity.rows`, for the circumstances of that event.
+        session_num_actions: Actions of the user's session so far.
         user_vector: The sequence encoder's query, float32[D]; None without a bundle.
         counter_weights: The encoder's weights of the counters' log-scores, float32[3].
     """
@@ -30,11 +31,17 @@ class Query:
     now_ms: int
     previous: Sequence[int] = ()
     context_rows: tuple[int, ...] = ()
+    session_num_actions: int = 0
     user_vector: NDArray[np.float32] | None = None
     counter_weights: NDArray[np.float32] | None = None
     _kept: dict[tuple[Hashable, int], tuple[object, Any]] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether the session, or all that is known of the user, begins with this request."""
+        return not self.session_num_actions or not self.previous
 
     def once(self, what: Hashable, codes: NDArray[np.integer], compute: Callable[[], T]) -> T:
         """What `compute` gives, computed once for the same question about the same array.

@@ -59,10 +59,6 @@ class Judge:
         self._featurer = build_featurer(config, live)
         self._builder = build_list_builder(config, self._featurer)
         self._proposing = [name for name, limit in config.retrieval.limits.items() if limit > 0]
-        names = live.online.next_feature_names
-        self._tuned = np.zeros(len(names))
-        for name, weight in config.online.initial_next_weights.items():
-            self._tuned[names.index(name)] = weight
 
     def ask(
         self,
@@ -134,15 +130,12 @@ class Judge:
 
     def _orders(self, ranked: Ranked, asked: Asked) -> dict[str, npt.NDArray[np.float64]]:
         online, candidates = self._live.online, ranked.candidates
-        is_cold = not asked.state.previous_positive_keys(1, self._table)
+        known = asked.state.previous_positive_keys(1, self._table)
+        is_cold = not asked.state.session_num_actions or not known
         features_NF = next_features(candidates, is_cold=is_cold)
-        num_features = len(self._tuned)
-        learned = online.next.weights[:num_features]
-        if is_cold:
-            learned = learned + online.next.weights[num_features:]
         orders = {
-            NEXT_HEAD: (features_NF * learned).sum(axis=1),
-            SOURCE_ORDER: (features_NF * self._tuned).sum(axis=1),
+            NEXT_HEAD: online.next.learned(features_NF),
+            SOURCE_ORDER: online.next.tuned(features_NF),
         }
         if online.click.evidence > 0:
             keys = online.vocabulary.keys[candidates.codes]

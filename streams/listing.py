@@ -214,7 +214,7 @@ class ListBuilder:
         is_sampled = self.is_sampled(request.user_id, request.partition, request.offset)
         features_NF = None
         if is_sampled or not by_clicks:
-            features_NF = next_features(candidates, is_cold=not query.previous)
+            features_NF = next_features(candidates, is_cold=query.is_cold)
         if by_clicks or features_NF is None:
             features = self._featurer.of_candidates(request.asked(), keys, rows, candidates, live)
             scores = online.click.probabilities(features.relevance)

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from featurestore.actions import ActionTable
 from featurestore.events import Context, UserId
 from featurestore.state import UserState
+from models.context_popularity import circumstances
 from models.encoder_inputs import ActionSequence, hash_user
 from models.retrieval import Query
 from streams.live import LiveModels
@@ -59,7 +60,10 @@ def queries_of(
             Query(
                 now_ms=one.now_ms,
                 previous=[vocabulary.code(key) for key in previous],
-                context_rows=contexts.rows(one.context) if one.context else (),
+                context_rows=contexts.rows(
+                    circumstances(one.context, one.state.session_num_actions)
+                ),
+                session_num_actions=one.state.session_num_actions,
                 user_vector=None if encoded is None else encoded.query_BI[index],
                 counter_weights=None if encoded is None else encoded.counter_weight_B3[index],
             )

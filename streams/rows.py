@@ -11,6 +11,7 @@ from typing import Final
 from featurestore.actions import ActionTable, Effect
 from featurestore.events import Action, Context, Impression
 from featurestore.features import SlateFeatures
+from models.context_popularity import circumstances
 from streams.examples import NO_ITEM, ActionRow, ImpressionRow, SlateRow, VisitRow
 from streams.folding import Step
 from streams.listing import LoggedSlate
@@ -70,7 +71,7 @@ def action_row(
         request_id=event.request_id or "",
         list_id=event.list_id or "",
         previous=_PACKED[len(previous)].pack(*previous),
-        context=_kept(event.context, contexts) if is_positive else _NOTHING,
+        context=_kept(step, event.context, contexts) if is_positive else _NOTHING,
     )
 
 
@@ -110,7 +111,10 @@ def slate_row(step: Step, slate: LoggedSlate, items: ItemIndex) -> SlateRow:
     )
 
 
-def _kept(context: Context | None, names: frozenset[str]) -> dict[str, str]:
-    if not context or names.isdisjoint(context):
+def _kept(step: Step, context: Context | None, names: frozenset[str]) -> dict[str, str]:
+    """The circumstances of an action that are counted; the session's step is that before it."""
+    if not names:
         return _NOTHING
-    return {name: str(value) for name, value in context.items() if name in names}
+    num_before = max(step.after.session_num_actions - 1, 0)
+    found = circumstances(context, num_before)
+    return {name: str(value) for name, value in found.items() if name in names}

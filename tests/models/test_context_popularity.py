@@ -7,7 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from models.context_popularity import ABSENT, ContextPopularity, ContextPopularityConfig
+from models.context_popularity import (
+    ABSENT,
+    SESSION_STEP,
+    ContextPopularity,
+    ContextPopularityConfig,
+    circumstances,
+)
 
 
 def new_contexts(num_buckets: int = 64) -> ContextPopularity:
@@ -62,3 +68,13 @@ def test_retired_items_are_forgotten() -> None:
     contexts.drop(np.array([0]), num_codes=2)
     lift = contexts.lifts(rows, np.array([0]), np.array([0.0]), 0)
     assert lift[0].tolist() == pytest.approx([0.0])
+
+
+def test_the_sessions_step_is_a_circumstance_like_any_other() -> None:
+    contexts = ContextPopularity(ContextPopularityConfig(names=("device", SESSION_STEP)))
+    first, third = (contexts.rows(circumstances(None, number)) for number in (0, 2))
+    assert first[0] == third[0] == ABSENT
+    assert first[1] != third[1]
+    assert contexts.rows(circumstances({"device": "x"}, 9)) == contexts.rows(
+        {"device": "x", SESSION_STEP: "3"}
+    )

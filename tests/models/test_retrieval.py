@@ -91,6 +91,12 @@ def test_a_question_about_an_array_is_answered_once_a_query() -> None:
     assert replace(query, now_ms=1).once("x", codes, compute) == 4
 
 
+def test_a_query_is_cold_at_the_start_of_a_session_and_without_history() -> None:
+    assert Query(now_ms=0, previous=[3]).is_cold
+    assert Query(now_ms=0, session_num_actions=2).is_cold
+    assert not Query(now_ms=0, previous=[3], session_num_actions=2).is_cold
+
+
 def test_features_are_centred_scores_missing_flags_and_reciprocal_ranks() -> None:
     candidates = Candidates(
         codes=np.array([4, 5, 6], np.int32),

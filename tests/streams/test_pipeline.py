@@ -104,7 +104,7 @@ def test_an_action_keeps_the_context_that_is_counted_and_no_other() -> None:
     )
 
     assert isinstance(row, ActionRow)
-    assert row.context == {"device": "phone"}
+    assert row.context == {"device": "phone", "session_step": "0"}
 
 
 def test_an_impression_is_featured_on_the_state_before_it() -> None:

@@ -1,0 +1,148 @@
+"""What do the seconds clock's models cost, per action, per slate and per request?
+
+`python -m benchmarks.online_models` learns a made-up stream and prints CPU times on one core, the
+best of several passes: figures are for comparison within one run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.click_head import ClickHead, ClickHeadConfig
+from models.next_features import next_features
+from models.online import OnlineConfig, OnlineModels
+from models.ranking import best_first
+from models.retrieval import Query, RetrievalConfig, retrieve
+
+Slate = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.bool_]]
+
+_NUM_ACTIONS: Final = 60_000
+_NUM_ITEMS: Final = 15_000
+_NUM_USERS: Final = 5_000
+_NUM_QUERIES: Final = 200
+_START_MS: Final = 1_700_000_000_000
+_SLATE: Final = 20
+_NUM_SLATES: Final = 300
+_NUM_WEIGHTS: Final = 5_000
+_NUM_FEATURES: Final = (28, 4)
+
+
+def main() -> None:
+    """Measure and print."""
+    models, histories = _learned()
+    queries = [
+        Query(
+            now_ms=_START_MS + _NUM_ACTIONS * 100,
+            previous=models.vocabulary.codes(history[-3:][::-1]).tolist(),
+            context_rows=models.contexts.rows({"device": "phone", "region": "r1"}),
+            session_num_actions=1,
+        )
+        for history in histories[:_NUM_QUERIES]
+    ]
+    config = RetrievalConfig()
+    slates = [retrieve(models.sources, query, config) for query in queries]
+    features = [next_features(slate, is_cold=False) for slate in slates]
+    mean = sum(map(len, slates)) / len(slates)
+    _report(
+        f"recall and score {mean:.0f} candidates by {len(models.sources)} sources",
+        lambda: [retrieve(models.sources, _anew(query), config) for query in queries],
+        len(queries),
+    )
+    _report(
+        "features and order by the next head",
+        lambda: [
+            best_first(models.next.utilities(next_features(slate, is_cold=False)))
+            for slate in slates
+        ],
+        len(queries),
+    )
+
+    def learn_slates() -> None:
+        for slate in features:
+            models.learn_slate(slate, 0)
+
+    _report("learn a slate of candidates", learn_slates, len(queries))
+    _clicks()
+
+
+def _learned() -> tuple[OnlineModels, list[list[int]]]:
+    """Models after a stream whose items are popular by a power law, and users' item keys."""
+    generator = np.random.default_rng(1)
+    models = OnlineModels(
+        OnlineConfig(extra_sources=()), num_click_weights=1, key_of=lambda item: int(item) + 1
+    )
+    items = np.minimum(generator.zipf(1.2, _NUM_ACTIONS), _NUM_ITEMS).tolist()
+    users = generator.integers(0, _NUM_USERS, _NUM_ACTIONS).tolist()
+    histories: list[list[int]] = [[] for _ in range(_NUM_USERS)]
+    began = time.process_time()
+    for number, (item, user) in enumerate(zip(items, users, strict=True)):
+        history = histories[user]
+        context = {"device": str(user % 3), "region": str(user % 25), "session_step": number % 4}
+        models.learn_action(
+            str(item),
+            weight=1.0,
+            time_ms=_START_MS + number * 100,
+            previous=history[-3:][::-1],
+            context=context,
+        )
+        history.append(item + 1)
+    each_us = (time.process_time() - began) / _NUM_ACTIONS * 1e6
+    print(f"{'learn an action, with three contexts':60s} {each_us:8.1f} us")  # noqa: T201
+    return models, histories
+
+
+def _anew(query: Query) -> Query:
+    """The same query without what it remembers of its first use."""
+    return Query(
+        now_ms=query.now_ms,
+        previous=query.previous,
+        context_rows=query.context_rows,
+        session_num_actions=query.session_num_actions,
+    )
+
+
+def _clicks() -> None:
+    """The click head's engines on the same slates."""
+    generator = np.random.default_rng(2)
+    shape, (num_relevance, num_examination) = (_NUM_SLATES, _SLATE), _NUM_FEATURES
+    relevance = generator.integers(0, _NUM_WEIGHTS, (*shape, num_relevance), dtype=np.int32)
+    examination = generator.integers(0, _NUM_WEIGHTS, (*shape, num_examination), dtype=np.int32)
+    labels = generator.random(shape) < 0.05
+    for config in (ClickHeadConfig(engine="ftrl"), ClickHeadConfig(engine="river")):
+        head = ClickHead(config, _NUM_WEIGHTS)
+        slates = list(zip(relevance, examination, labels, strict=True))
+        _report(
+            f"learn a slate of {_SLATE} with {sum(_NUM_FEATURES) + 1} features, {config.engine}",
+            partial(_learn_all, head, slates),
+            _NUM_SLATES,
+            num_passes=3,
+        )
+    _report(
+        "predict a slate",
+        lambda: [head.probabilities(r, e) for r, e in zip(relevance, examination, strict=True)],
+        _NUM_SLATES,
+    )
+
+
+def _learn_all(head: ClickHead, slates: list[Slate]) -> None:
+    for relevance, examination, labels in slates:
+        head.learn(relevance, examination, labels)
+
+
+def _report(what: str, run: Callable[[], object], number: int, num_passes: int = 9) -> None:
+    best_s = float("inf")
+    for _ in range(num_passes):
+        began = time.process_time()
+        run()
+        best_s = min(best_s, time.process_time() - began)
+    print(f"{what:60s} {best_s / number * 1e6:8.1f} us")  # noqa: T201 - a benchmark prints
+
+
+if __name__ == "__main__":
+    main()
