@@ -25,17 +25,18 @@ def test_what_was_sent_waits_until_worker_and_learner_are_through(
     kafka: KafkaBroker, redis_url: str, topics: str, tmp_path: Path
 ) -> None:
     events = [click(f"u{n % 7}", f"i{n % 5}", START_MS + n) for n in range(50)]
-    servers = {"kafka": kafka.bootstrap, "redis_url": redis_url, "prefix": topics}
     with BacklogProbe(config_for(kafka.bootstrap, redis_url, topics)) as probe:
         assert probe.ask().is_digested
         produce(kafka.bootstrap, f"{topics}events", events)
         assert (probe.ask().num_events, probe.ask().num_examples) == (50, 0)
 
-        with running_worker(tmp_path, **servers):
+        with running_worker(tmp_path, kafka=kafka.bootstrap, redis_url=redis_url, prefix=topics):
             with pytest.raises(NotDigested, match=r"0 events and \d+ examples still wait"):
                 # No learner runs.
                 probe.wait_until_digested(deadline_s=15)
-            with running_learner(tmp_path, **servers):
+            with running_learner(
+                tmp_path, kafka=kafka.bootstrap, redis_url=redis_url, prefix=topics
+            ):
                 probe.wait_until_digested(deadline_s=60)
                 assert probe.ask().is_digested
 
