@@ -49,8 +49,8 @@ class WorkerAccounts:
         ingest = self.metrics.ingest
         for (kind, outcome), number in effects.outcomes.items():
             ingest.events.of(_EVENTS, kind, outcome).inc(number)
-        append_ms = np.array([record.append_ms for record, _ in chunk.events], np.int64)
-        lag_s = (append_ms - [event.ts_ms for _, event in chunk.events]) / 1000
+        append_ms = np.array([one.record.append_ms for one in chunk.events], np.int64)
+        lag_s = (append_ms - [one.event.ts_ms for one in chunk.events]) / 1000
         freshness = self.metrics.freshness.freshness.of("user")
         observe_many(freshness, np.maximum(now_s - append_ms / 1000, 0).tolist())
         observe_many(ingest.event_time_lag, np.maximum(lag_s, 0).tolist())

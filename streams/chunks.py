@@ -8,9 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
 from featurestore.events import Impression, UserId
 from streams.decoding import Decoded, DecodedEvent, RefusedRecord
+
+MAX_ITEMS: Final = 40_000
+"""Most featured items of a chunk's record of examples: at some 150 bytes each it stays far below
+what the topic takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkLimits:
+    """What one atomic step may hold.
+
+    Attributes:
+        max_events: Most events.
+        max_triggered: Most users who get a list.
+        items_per_trigger: Items that a trigger puts into the examples on average: those of the
+            lists whose candidates are logged.
+    """
+
+    max_events: int
+    max_triggered: int
+    items_per_trigger: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +72,7 @@ def chunks_of(
     partition: int,
     from_offset: int,
     to_offset: int,
-    max_events: int,
-    max_triggered: int,
+    limits: ChunkLimits,
 ) -> Iterator[Chunk]:
     """Cut the offsets [from_offset, to_offset).
 
@@ -61,10 +81,9 @@ def chunks_of(
         partition: Where.
         from_offset: The slice's first offset.
         to_offset: The offset after the slice.
-        max_events: Most events of a chunk.
-        max_triggered: Most users of a chunk who get a list.
+        limits: Of each chunk.
     """
-    starts = _starts(decoded.events, max_events, max_triggered)
+    starts = _starts(decoded.events, limits)
     edges = [decoded.events[start].record.offset for start in starts[1:]]
     refused = decoded.refused
     for start, end, edge in zip(
@@ -80,17 +99,30 @@ def chunks_of(
         from_offset = edge
 
 
-def _starts(events: list[DecodedEvent], max_events: int, max_triggered: int) -> list[int]:
+def _starts(events: list[DecodedEvent], limits: ChunkLimits) -> list[int]:
     starts = [0]
+    end = limits.max_events
+    num_items = 0
     triggered: set[UserId] = set()
-    for index, (_, event) in enumerate(events):
-        triggers = not isinstance(event, Impression)
-        is_full = index - starts[-1] >= max_events or (
-            triggers and len(triggered) >= max_triggered and event.user_id not in triggered
+    for index, decoded in enumerate(events):
+        event = decoded.event
+        is_shown = isinstance(event, Impression)
+        num_more = len(event.items) if isinstance(event, Impression) else limits.items_per_trigger
+        is_full = (
+            index >= end
+            or num_items + num_more > MAX_ITEMS
+            or (
+                not is_shown
+                and len(triggered) >= limits.max_triggered
+                and event.user_id not in triggered
+            )
         )
-        if is_full:
+        if is_full and index > starts[-1]:
             starts.append(index)
+            end = index + limits.max_events
+            num_items = 0
             triggered.clear()
-        if triggers:
+        num_items += num_more
+        if not is_shown:
             triggered.add(event.user_id)
     return starts

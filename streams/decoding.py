@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from featurestore.events import Event, EventRefused, check_arrival, decode_event
 from streams.engine import Record
 
 
-class DecodedEvent(NamedTuple):
-    """An event and the record that carried it."""
+class DecodedEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event and the record that carried it; a struct costs a third of a named tuple."""
 
     record: Record
     event: Event

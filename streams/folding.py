@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from featurestore.events import Action, Event, Impression, UserId, Visit
 from featurestore.state import EMPTY_STATE, FoldRules, Outcome, UserState, fold
@@ -19,7 +21,7 @@ from streams.decoding import DecodedEvent
 from streams.engine import Record
 
 
-class Step(NamedTuple):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """One event that counted, with its user's state before and after it."""
 
     record: Record
@@ -59,7 +61,8 @@ def fold_chunk(
     steps: list[Step] = []
     triggers: dict[UserId, Step] = {}
     outcomes: list[tuple[type[Event], Outcome]] = []
-    for record, event in events:
+    for decoded in events:
+        event = decoded.event
         user_id = event.user_id
         before = current.get(user_id) or states.get(user_id, EMPTY_STATE)
         after, outcome = fold(before, event, rules)
@@ -68,7 +71,7 @@ def fold_chunk(
         if outcome is Outcome.DUPLICATE:
             continue
         current[user_id] = after
-        step = Step(record, event, before, after)
+        step = Step(decoded.record, event, before, after)
         steps.append(step)
         if kind is not Impression:
             # Popped first, so that the users stand in the order of their last triggers.

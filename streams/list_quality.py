@@ -60,9 +60,12 @@ class LatestLists:
     def sources_of_clicks(self, record: ExamplesRecord) -> Counter[str]:
         """Count label actions by the source that had brought the item into the user's list.
 
-        Only actions that echo the latest list's id are counted with its sources.
+        Only actions that echo the latest list's id are counted with its sources; before the first
+        list there is nothing to count.
         """
         counted: Counter[str] = Counter()
+        if not self._lists:
+            return counted
         for row in record.rows:
             if isinstance(row, ActionRow) and row.is_label and row.item != NO_ITEM:
                 counted[self._source(row, record.items[row.item])] += 1

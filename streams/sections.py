@@ -73,6 +73,8 @@ class WorkerConfig:
         metrics_port: Port of `/metrics`.
         chunk_users: Most users whose lists are written in one atomic step.
         chunk_events: Most events folded in one step.
+        catch_up_chunk_events: The same while catching up: larger steps cost less an event, and
+            nobody waits for one.
         slice_events: Most events taken over from one fetch.
         catch_up_events: A partition that lies further behind is folded without building lists;
             each user gets one list when it has caught up.
@@ -85,7 +87,8 @@ class WorkerConfig:
     metrics_port: int = 9101
     chunk_users: int = 64
     chunk_events: int = 512
-    slice_events: int = 1000
+    catch_up_chunk_events: int = 2000
+    slice_events: int = 2000
     catch_up_events: int = 5000
     cached_users: int = 100_000
     stall_timeout_s: float = 60.0
@@ -99,6 +102,7 @@ class WorkerConfig:
         checks = [
             (1 <= self.chunk_users <= MAX_LISTS_PER_COMMIT, "chunk_users from 1 to 64"),
             (1 <= self.chunk_events <= 4096, "chunk_events from 1 to 4096"),
+            (1 <= self.catch_up_chunk_events <= 4096, "catch_up_chunk_events from 1 to 4096"),
             (1 <= self.slice_events <= 10_000, "slice_events from 1 to 10000"),
             (self.catch_up_events >= 0, "catch_up_events not below 0"),
             (self.cached_users >= 0, "cached_users not below 0"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import math
 import time
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -24,7 +25,7 @@ from featurestore.redis_store import RedisStore
 from featurestore.state import EMPTY_STATE, UserState
 from featurestore.store import Checkpoint, Store
 from streams.accounting import WorkerAccounts
-from streams.chunks import Chunk, chunks_of
+from streams.chunks import Chunk, ChunkLimits, chunks_of
 from streams.composition import build_pipeline
 from streams.config import Config
 from streams.dead_letters import dead_letter_of
@@ -200,18 +201,26 @@ class Worker:
             num_partitions=self._known_topic.num_partitions,
         )
         self._watch.lap("decode")
-        worker = self._config.worker
         wants_lists = not self._is_behind(slice_.partition)
         for chunk in chunks_of(
             decoded,
             partition=slice_.partition,
             from_offset=slice_.base_offset,
             to_offset=slice_.next_offset,
-            max_events=worker.chunk_events,
-            max_triggered=worker.chunk_users if wants_lists else worker.chunk_events,
+            limits=self._limits(wants_lists=wants_lists),
         ):
             async with self._turn:
                 await self._process(chunk, wants_lists=wants_lists)
+
+    def _limits(self, *, wants_lists: bool) -> ChunkLimits:
+        worker, ranking = self._config.worker, self._config.ranking
+        num_candidates = self._config.retrieval.max_candidates
+        num_events = worker.chunk_events if wants_lists else worker.catch_up_chunk_events
+        return ChunkLimits(
+            max_events=num_events,
+            max_triggered=worker.chunk_users if wants_lists else num_events,
+            items_per_trigger=math.ceil(ranking.slate_sample_rate * num_candidates),
+        )
 
     async def _process(self, chunk: Chunk, *, wants_lists: bool) -> None:
         """Bring into the store what of a chunk no other owner has brought there."""
@@ -234,7 +243,7 @@ class Worker:
 
     async def _compute(self, owned: OwnedPartition, chunk: Chunk, *, wants_lists: bool) -> Effects:
         self._watch.start()
-        states = await self._states_of(owned, [event.user_id for _, event in chunk.events])
+        states = await self._states_of(owned, [one.event.user_id for one in chunk.events])
         self._watch.lap("load")
         return self._pipeline.process(
             chunk,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.events import EventRefused, Impression, RefusalReason
-from streams.chunks import Chunk, chunks_of
+from streams.chunks import MAX_ITEMS, Chunk, ChunkLimits, chunks_of
 from streams.decoding import Decoded, DecodedEvent, RefusedRecord
 from tests.streams.stream_events import records_of, shown, visit
 
@@ -27,17 +27,9 @@ def decoded_of(kinds: list[str], num_users: int) -> Decoded:
     return Decoded(events, refused)
 
 
-def cut(decoded: Decoded, *, max_events: int = 7, max_triggered: int = 3) -> list[Chunk]:
-    return list(
-        chunks_of(
-            decoded,
-            partition=2,
-            from_offset=95,
-            to_offset=200,
-            max_events=max_events,
-            max_triggered=max_triggered,
-        )
-    )
+def cut(decoded: Decoded, limits: ChunkLimits | None = None) -> list[Chunk]:
+    limits = limits or ChunkLimits(max_events=100, max_triggered=100)
+    return list(chunks_of(decoded, partition=2, from_offset=95, to_offset=200, limits=limits))
 
 
 @given(_kinds, st.integers(1, 6), st.integers(1, 9), st.integers(1, 4))
@@ -46,7 +38,7 @@ def test_chunks_tile_the_slice_and_keep_its_records(
 ) -> None:
     decoded = decoded_of(kinds, num_users)
 
-    chunks = cut(decoded, max_events=max_events, max_triggered=max_triggered)
+    chunks = cut(decoded, ChunkLimits(max_events=max_events, max_triggered=max_triggered))
 
     assert chunks[0].from_offset == 95
     assert chunks[-1].to_offset == 200
@@ -71,7 +63,7 @@ def test_a_slice_without_events_is_still_one_chunk() -> None:
 
 
 def test_what_another_owner_has_done_is_cut_off() -> None:
-    (chunk,) = cut(decoded_of(["visit", "refused", "shown", "visit"], 9), max_events=100)
+    (chunk,) = cut(decoded_of(["visit", "refused", "shown", "visit"], 9))
 
     rest = chunk.after(103)
 
@@ -81,3 +73,31 @@ def test_what_another_owner_has_done_is_cut_off() -> None:
     assert rest.refused == []
     assert chunk.after(95) is chunk
     assert chunk.after(200) is None
+
+
+def test_a_record_of_examples_stays_within_what_its_topic_takes() -> None:
+    events = [shown(f"u{n}", n + 1, items=[f"i{m}" for m in range(500)]) for n in range(100)]
+    pairs = zip(records_of(*events, base_offset=100), events, strict=True)
+
+    chunks = cut(Decoded([DecodedEvent(*pair) for pair in pairs], []))
+
+    assert [len(chunk.events) for chunk in chunks] == [MAX_ITEMS // 500, 100 - MAX_ITEMS // 500]
+
+
+def test_logged_candidates_count_like_shown_items() -> None:
+    events = [visit(f"u{n}", n + 1) for n in range(100)]
+    pairs = zip(records_of(*events, base_offset=100), events, strict=True)
+    limits = ChunkLimits(max_events=100, max_triggered=100, items_per_trigger=MAX_ITEMS // 30)
+
+    chunks = cut(Decoded([DecodedEvent(*pair) for pair in pairs], []), limits)
+
+    assert [len(chunk.events) for chunk in chunks] == [30, 30, 30, 10]
+
+
+def test_one_event_that_is_too_large_alone_is_still_one_chunk() -> None:
+    limits = ChunkLimits(max_events=10, max_triggered=10, items_per_trigger=MAX_ITEMS + 1)
+    (record,) = records_of(visit("u1"), base_offset=100)
+
+    chunks = cut(Decoded([DecodedEvent(record, visit("u1"))], []), limits)
+
+    assert len(chunks) == 1
