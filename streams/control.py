@@ -19,7 +19,12 @@ from featurestore.events import EventRefused, decode_item
 from featurestore.keys import item_key
 from models.bundle import BundleRefused
 from models.encoder import BUNDLE_KIND, SequenceEncoder
-from streams.announcements import Announcement, AnnouncementCorrupt, decode_announcement
+from streams.announcements import (
+    Announcement,
+    AnnouncementCorrupt,
+    Decision,
+    decode_announcement,
+)
 from streams.engine import Record, TopicReader
 from streams.live import DIGEST_CHARS, LiveModels
 from streams.metrics import WorkerMetrics
@@ -119,3 +124,5 @@ class ModelsFeed:
         models.trained.of(BUNDLE_KIND).set(taken.trained_at_ms / 1000)
         models.loaded.of(BUNDLE_KIND).set(time.time())
         models.swaps.of(BUNDLE_KIND).inc()
+        if taken.decision is Decision.ROLLBACK:
+            models.rollbacks.of("operator").inc()

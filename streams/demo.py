@@ -12,6 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -28,7 +29,7 @@ from deploy.storefront.settings import Settings
 from deploy.storefront.simulate import Outcome, Progress, simulate
 from streams.backlog import BacklogProbe
 from streams.config import Config, load_config
-from streams.demo_reader import Change, watch_one_reader
+from streams.demo_reader import Change, NoFreshList, watch_one_reader
 from streams.demo_screen import Screen, summary
 from streams.local_roles import local_roles
 from streams.role_figures import Figures, read_figures
@@ -174,7 +175,9 @@ class _Demo:
             state.live_from = state.live_from or state.figures
             due = self._seconds is None or progress.fraction > _SHOW_READER_AFTER
             if due and state.change is None:
-                state.change = watch_one_reader(self._config)
+                # The picture goes on without it: the run's exit code judges the rest.
+                with suppress(NoFreshList):
+                    state.change = watch_one_reader(self._config)
         self._screen.show(progress, state.figures, state.figures - state.before, state.change)
 
     def _look(self) -> bool:

@@ -59,6 +59,8 @@ def watch_one_reader(config: Config) -> Change:
         page = _Page(config.kafka.topics.events, producer, RecommendationReader(client))
         before, _ = page.send(Visit(event_id=_event_id(), user_id=READER, ts_ms=_now_ms()))
         shown = before.items[:_SHOWN]
+        if not shown:
+            raise NoFreshList("the reader's list is empty: nothing has been learned yet")
         request_id = _event_id()
         page.show(before, request_id)
         clicked = shown[min(2, len(shown) - 1)].item_id

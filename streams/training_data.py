@@ -108,6 +108,10 @@ class TrainingData:
                     events.append(HistoryEvent(user_id=entry.user_id, time_s=entry.ts_ms // 1000))
         self.history.append(events, from_offset=offset, to_offset=offset + 1)
 
+    def retire_items(self) -> None:
+        """Forget the items that no kept action mentions, so that the catalogue stays bounded."""
+        self.counters.renumber(self.history.compact())
+
     def save(self, folder: Path) -> None:
         """Keep everything but the counters' scores of single rows; replaces what was kept."""
         unfinished = folder.with_name(f".{folder.name}.unfinished")

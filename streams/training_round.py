@@ -103,13 +103,15 @@ class TrainingRound:
         """
         restore_state(bundle, learning_rate=self._training.learning_rate)
         self._incumbent = bundle
-        times_s = self._data.history.times_s
+        # Users' clocks are in order within a partition only; the log's own time is their maximum.
+        times_s = np.maximum.accumulate(self._data.history.times_s)
         known = int(np.searchsorted(times_s, bundle.config.cutoff_ms // 1000, side="right"))
         self._learned_row = self._data.history.first_row + known
 
     def run(self, *, is_stopped: Callable[[], bool]) -> Trained:
         """Do one round; cut short, without effect, when `is_stopped` says so."""
         self._num_rounds += 1
+        self._data.retire_items()
         end_row = self._data.history.end_row
         held_out_row = end_row - self._num_held_out()
         state = self._warm_state()
