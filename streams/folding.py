@@ -8,7 +8,6 @@ costs a pointer. Pure.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -60,30 +59,24 @@ def fold_chunk(
     current: dict[UserId, UserState] = {}
     steps: list[Step] = []
     triggers: dict[UserId, Step] = {}
-    outcomes: list[tuple[type[Event], Outcome]] = []
+    outcomes: dict[tuple[str, str], int] = {}
     for decoded in events:
         event = decoded.event
         user_id = event.user_id
         before = current.get(user_id) or states.get(user_id, EMPTY_STATE)
         after, outcome = fold(before, event, rules)
-        kind = type(event)
-        outcomes.append((kind, outcome))
+        counted = KINDS[type(event)], outcome
+        outcomes[counted] = outcomes.get(counted, 0) + 1
         if outcome is Outcome.DUPLICATE:
             continue
         current[user_id] = after
         step = Step(decoded.record, event, before, after)
         steps.append(step)
-        if kind is not Impression:
+        if not isinstance(event, Impression):
             # Popped first, so that the users stand in the order of their last triggers.
             triggers.pop(user_id, None)
             triggers[user_id] = step
-    counted = Counter(outcomes)
-    return FoldedChunk(
-        current,
-        steps,
-        list(triggers.values()),
-        {(KINDS[kind], str(outcome)): number for (kind, outcome), number in counted.items()},
-    )
+    return FoldedChunk(current, steps, list(triggers.values()), outcomes)
 
 
 KINDS: Final[Mapping[type[Event], str]] = {

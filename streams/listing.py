@@ -111,6 +111,8 @@ class ListBuilder:
 
     def is_sampled(self, user_id: UserId, partition: int, offset: int) -> bool:
         """Whether a list's candidates are logged; the same for every replay."""
+        if not self._sampled_below:
+            return False
         place = partition << 48 | offset
         hashed = crc32(place.to_bytes(8, "little"), crc32(user_id.encode()))
         return hashed < self._sampled_below

@@ -115,6 +115,7 @@ def _kept(step: Step, context: Context | None, names: frozenset[str]) -> dict[st
     """The circumstances of an action that are counted; the session's step is that before it."""
     if not names:
         return _NOTHING
+    told = context if context and not names.isdisjoint(context) else None
     num_before = max(step.after.session_num_actions - 1, 0)
-    found = circumstances(context, num_before)
+    found = circumstances(told, num_before)
     return {name: str(value) for name, value in found.items() if name in names}
