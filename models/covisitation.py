@@ -220,15 +220,18 @@ class Covisitation:
         self, previous: Sequence[int], codes: NDArray[np.integer], now_ms: int
     ) -> NDArray[np.int32]:
         """For each of `codes` the item of `previous` that speaks for it most, -1 where none."""
-        best = np.full(len(codes), _NO_ITEM, dtype=np.int32)
-        best_shares = np.zeros(len(codes))
-        for row, weight in zip(previous, self._config.query_weights, strict=False):
-            if row >= 0:
-                counts = self._pairs.counts([row], now_ms)
-                shares = counts * (weight / (counts.sum() + self._config.strength))
-                found = self._pairs.spread(self._pairs.slots([row]), shares[None], codes)[0]
-                best[found > best_shares] = row
-                np.maximum(best_shares, found, out=best_shares)
+        lags = [lag for lag, row in enumerate(previous[: self.num_previous]) if row >= 0]
+        if not lags or not len(codes):
+            return np.full(len(codes), _NO_ITEM, dtype=np.int32)
+        rows = np.array([previous[lag] for lag in lags], dtype=np.int32)
+        counts = self._pairs.counts(rows.tolist(), now_ms)
+        shares = counts * self._query_weights[lags][:, None]
+        shares /= counts.sum(axis=1, keepdims=True) + self._config.strength
+        # [R, K, N]: small, since a list has few items; each stands in one slot of a row.
+        is_slot = self._pairs.slots(rows.tolist())[:, :, None] == codes
+        found = np.einsum("rk,rkn->rn", shares, is_slot)
+        best: NDArray[np.int32]
+        best = np.where(found.max(axis=0) > 0, rows[found.argmax(axis=0)], _NO_ITEM)
         return best
 
     def drop(self, retired: NDArray[np.integer]) -> None:

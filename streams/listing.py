@@ -136,6 +136,8 @@ class ListBuilder:
             laps: Takes the time of each stage.
         """
         listing = Listing()
+        if not requests:
+            return listing
         live.prepare(queries, self._retrieval.limits.get(TRANSFORMER, 0))
         found = [
             self._recall(request, query, live)
