@@ -70,6 +70,7 @@ def run_demo(seconds: float | None, assignments: Sequence[str], directory: Path)
     with stack:
         demo = _Demo(_config(stack.addresses), stack, Screen(console), seconds)
         outcome = demo.run(settings)
+        console.print()
         console.print(summary(outcome, demo.live_figures, demo.state.figures, demo.state.change))
         console.print(f"logs are in {directory}", style="dim")
     return 0 if demo.has_worked(outcome) else 1
