@@ -89,7 +89,8 @@ def test_killed_workers_lose_and_double_nothing(
 ) -> None:
     append_now(kafka.bootstrap, topic, numbered(20_000), partition=None)
     settings = {"max_slice_records": 100}
-    slow = {"pause_s": 0.02, "settings": settings}
+    # Slow enough that the third has joined before the first is through, on a busy machine too.
+    slow = {"pause_s": 0.08, "settings": settings}
     with start(**slow) as first, start(**slow) as second:
         until(lambda: counts.num_events() > 3_000, what="3,000 events counted by two")
         second.kill()
