@@ -6,6 +6,7 @@ Each command lies in a module of `streams.commands` that is imported when the co
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Final
@@ -57,6 +58,9 @@ def _headrace() -> None:
 
 def main() -> None:
     """Run the command line; an expected fault is told in one message, without a traceback."""
+    # Before anything imports numpy. Roles share the machine's cores: threads of BLAS that wait for
+    # each other in a loop cost a worker half of its speed. A deployment may say otherwise.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         _headrace()
     except Exception as error:

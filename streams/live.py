@@ -22,6 +22,7 @@ from models.online import OnlineModels
 from models.retrieval import Query, Source
 from models.transformer_source import TransformerSource
 from models.vocabulary import Vocabulary
+from streams.encoded_users import EncodedUsers
 from streams.newcomers import Newcomers
 
 DIGEST_CHARS: Final = 8
@@ -87,6 +88,7 @@ class LiveModels:
         newcomers: Its newest items that nobody has met.
         rows: Where each code's item stands in it.
         encoder: The current bundle's, or None.
+        encoded: The same with its latest answers.
         sources: All sources, in the order of the columns of scores.
     """
 
@@ -96,6 +98,7 @@ class LiveModels:
         self.newcomers = Newcomers(catalogue, online.vocabulary)
         self.rows = CatalogueRows(catalogue, online.vocabulary)
         self.encoder: SequenceEncoder | None = None
+        self.encoded: EncodedUsers | None = None
         self.sources: tuple[Source, ...] = ()
         self._transformer: TransformerSource | None = None
         self.use(None)
@@ -103,6 +106,7 @@ class LiveModels:
     def use(self, encoder: SequenceEncoder | None) -> None:
         """Serve this bundle from the next chunk on."""
         self.encoder = encoder
+        self.encoded = None if encoder is None else EncodedUsers(encoder)
         by_name = {source.name: source for source in self.online.sources}
         self._transformer = None
         if encoder is not None:

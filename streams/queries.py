@@ -8,18 +8,15 @@ with, and the encoder's gap is the time from the user's last action to that even
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from featurestore.actions import ActionTable
 from featurestore.events import Context, UserId
 from featurestore.state import UserState
 from models.context_popularity import circumstances
-from models.encoder_inputs import ActionSequence, hash_user
 from models.retrieval import Query
+from streams.encoded_users import EncodedUser
 from streams.live import LiveModels
-
-MAX_SEQUENCE: Final = 50
-"""Actions that the encoder is given at most; a bundle may have been trained on fewer."""
 
 
 class Asked(NamedTuple):
@@ -41,7 +38,7 @@ class Asked(NamedTuple):
 def queries_of(
     asked: Sequence[Asked], live: LiveModels, *, table: ActionTable, num_previous: int
 ) -> list[Query]:
-    """Return one query for each moment; the encoder runs once for all of them.
+    """Return one query for each moment; the encoder runs once, for those it must.
 
     Args:
         asked: The moments.
@@ -50,11 +47,11 @@ def queries_of(
         num_previous: How many of the user's last positive items the sources see.
     """
     vocabulary, contexts = live.online.vocabulary, live.online.contexts
-    encoded = None
-    if live.encoder is not None and asked:
-        encoded = live.encoder.encode([_sequence(one) for one in asked])
+    encoded: Sequence[EncodedUser | None] = [None] * len(asked)
+    if live.encoded is not None:
+        encoded = live.encoded.encode([(one.user_id, one.state) for one in asked])
     queries = []
-    for index, one in enumerate(asked):
+    for one, seen in zip(asked, encoded, strict=True):
         previous = one.state.previous_positive_keys(num_previous, table)
         queries.append(
             Query(
@@ -64,20 +61,8 @@ def queries_of(
                     circumstances(one.context, one.state.session_num_actions)
                 ),
                 session_num_actions=one.state.session_num_actions,
-                user_vector=None if encoded is None else encoded.query_BI[index],
-                counter_weights=None if encoded is None else encoded.counter_weight_B3[index],
+                user_vector=None if seen is None else seen.query_I,
+                counter_weights=None if seen is None else seen.counter_weight_3,
             )
         )
     return queries
-
-
-def _sequence(asked: Asked) -> ActionSequence:
-    history = asked.state.history(MAX_SEQUENCE)
-    gap_s = asked.state.clock_ms // 1000 - int(history.times_s[-1]) if len(history.keys) else 0
-    return ActionSequence(
-        keys=history.keys,
-        actions=history.actions,
-        times_s=history.times_s,
-        user=hash_user(asked.user_id),
-        request_gap_s=max(0, gap_s),
-    )

@@ -33,7 +33,7 @@ from streams.training_round import Trained, TrainingRound
 
 logger = logging.getLogger(__name__)
 
-_NICENESS: Final = 10
+_NICENESS: Final = 19
 """The trainer shares machines with the worker: it takes what the others leave."""
 
 _POLL_MS: Final = 1000

@@ -54,6 +54,18 @@ def test_every_command_explains_itself(name: str) -> None:
             assert CliRunner().invoke(_headrace, [name, inner, "-h"]).exit_code == 0
 
 
+def test_roles_run_on_one_thread_of_blas_unless_a_deployment_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    told(monkeypatch, capsys, "--version")
+    assert os.environ["OMP_NUM_THREADS"] == "1"
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    told(monkeypatch, capsys, "--version")
+    assert os.environ["OMP_NUM_THREADS"] == "4"
+
+
 def test_serving_roles_load_without_torch() -> None:
     program = (
         "import sys\nimport streams.commands.roles\n"

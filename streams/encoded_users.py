@@ -1,0 +1,104 @@
+"""Which users has the encoder seen already, with just this history?
+
+A page opens and a list is computed; the impression that follows is featured on the same history.
+The encoder is the dearest single step of either, so its answers are kept for the latest users, for
+as long as nothing that it sees has changed. An answer is a function of what it sees (but for the
+last bits of rounding), so keeping it changes no list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from featurestore.columns import ActionColumns
+from featurestore.events import UserId
+from featurestore.state import UserState
+from models.encoder import SequenceEncoder
+from models.encoder_inputs import ActionSequence, hash_user
+
+MAX_SEQUENCE: Final = 50
+"""Actions that the encoder is given at most; a bundle may have been trained on fewer."""
+MAX_USERS: Final = 20_000
+"""Users whose answers are kept; each takes about a kilobyte."""
+
+
+class EncodedUser(NamedTuple):
+    """What the encoder said of a user.
+
+    Attributes:
+        actions: The history that it saw.
+        gap_s: Seconds from the last action to the event that the state ends with.
+        query_I: float32, the user's vector.
+        counter_weight_3: float32, the weights of the counters.
+    """
+
+    actions: ActionColumns
+    gap_s: int
+    query_I: npt.NDArray[np.float32]
+    counter_weight_3: npt.NDArray[np.float32]
+
+
+class EncodedUsers:
+    """A bundle's encoder with its latest answers."""
+
+    def __init__(self, encoder: SequenceEncoder, *, max_users: int = MAX_USERS) -> None:
+        self._encoder = encoder
+        self._max_users = max_users
+        self._known: dict[UserId, EncodedUser] = {}
+
+    def encode(self, users: Sequence[tuple[UserId, UserState]]) -> list[EncodedUser]:
+        """Return the encoder's answer for each user; it runs once, for those that changed.
+
+        Args:
+            users: A user may occur several times, with different states.
+        """
+        gaps_s = [_gap_s(state) for _, state in users]
+        answers = [
+            self._answer(user_id, state, gap_s)
+            for (user_id, state), gap_s in zip(users, gaps_s, strict=True)
+        ]
+        missing = [index for index, answer in enumerate(answers) if answer is None]
+        if missing:
+            encoded = self._encoder.encode(
+                [_sequence(*users[index], gaps_s[index]) for index in missing]
+            )
+            for place, index in enumerate(missing):
+                user_id, state = users[index]
+                # Copied, so that a kept row does not keep its whole batch.
+                answers[index] = self._known[user_id] = EncodedUser(
+                    state.actions,
+                    gaps_s[index],
+                    encoded.query_BI[place].copy(),
+                    encoded.counter_weight_B3[place].copy(),
+                )
+            while len(self._known) > self._max_users:
+                del self._known[next(iter(self._known))]
+        return [answer for answer in answers if answer is not None]
+
+    def _answer(self, user_id: UserId, state: UserState, gap_s: int) -> EncodedUser | None:
+        known = self._known.get(user_id)
+        if known is None or known.gap_s != gap_s or known.actions != state.actions:
+            return None
+        return known
+
+
+def _gap_s(state: UserState) -> int:
+    """Seconds from the last action to the event that the state ends with; 0 without actions."""
+    if not state.num_actions:
+        return 0
+    return max(0, state.clock_ms // 1000 - state.actions.last_s)
+
+
+def _sequence(user_id: UserId, state: UserState, gap_s: int) -> ActionSequence:
+    history = state.history(MAX_SEQUENCE)
+    return ActionSequence(
+        keys=history.keys,
+        actions=history.actions,
+        times_s=history.times_s,
+        user=hash_user(user_id),
+        request_gap_s=gap_s,
+    )
