@@ -55,7 +55,7 @@ class Featurer:
                 rows=rows,
                 positions=np.array([shown.position for shown in event.items], np.int32),
                 numeric=_over(numeric, event.items, self.layout.config.numeric),
-                scores=score(live.sources, query, codes),
+                scores=score([live.sources[column] for column in self._columns], query, codes),
                 live=live,
             ),
         )
@@ -87,7 +87,7 @@ class Featurer:
                 rows=rows,
                 positions=None,
                 numeric=live.catalogue.numeric(rows),
-                scores=candidates.scores,
+                scores=candidates.scores[:, self._columns],
                 live=live,
             ),
         )
@@ -110,7 +110,7 @@ class Featurer:
             positions=positions,
             numeric=numeric,
             context=asked.context or {},
-            source_scores=scores[:, self._columns],
+            source_scores=scores,
             statistics=online.statistics.features(codes, asked.now_ms),
             ages_s=_ages_s(rows, codes, asked.now_ms, live),
             categories=catalogue.categories(rows),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from prometheus_client import Histogram
@@ -41,6 +42,15 @@ class Stopwatch:
     def start(self) -> None:
         """Begin a chunk: what came before belongs to no stage."""
         self._last_s = self._clock()
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Take the time of a stage that others go on beside; laps do not see it."""
+        started_s = self._clock()
+        try:
+            yield
+        finally:
+            self._durations.of(stage).observe(self._clock() - started_s)
 
     def lap(self, stage: str) -> None:
         """See `Laps`."""

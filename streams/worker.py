@@ -23,7 +23,7 @@ from featurestore.catalogue import Catalogue
 from featurestore.events import UserId
 from featurestore.redis_store import RedisStore
 from featurestore.state import EMPTY_STATE, UserState
-from featurestore.store import Checkpoint, Store
+from featurestore.store import Store
 from streams.accounting import WorkerAccounts
 from streams.chunks import Chunk, ChunkLimits, chunks_of
 from streams.composition import build_pipeline
@@ -42,20 +42,21 @@ from streams.engine import (
     fail_stop,
     run_app,
 )
-from streams.errors import StartRefused
 from streams.examples import encode_record
 from streams.feeds import Feeds
 from streams.live import LiveModels
 from streams.metrics import WorkerMetrics, serve_metrics
-from streams.ownership import OwnedPartition, lost_from, start_offset
+from streams.ownership import OwnedPartition
 from streams.pipeline import Effects
-from streams.retrying import until_answered
 from streams.stopwatch import Stopwatch
-from streams.topic_identity import TopicIdentity, TopicUnknown, identify_topic
+from streams.takeover import OwnedPartitions
 from streams.worker_store import WorkerStore
+from streams.write_behind import WritesInFlight
 
 MAX_RECORD_BYTES: Final = 15 * 1024 * 1024
 """Largest record of examples or dead letters; their topics allow a little more."""
+SETTLE_S: Final = 2.0
+"""How long a rebalance or a stop waits for writes; the group waits a second longer."""
 _LOOK_S: Final = 0.5
 _LOOKS_PER_MEASURE: Final = 20
 
@@ -108,10 +109,12 @@ class Worker:
         self._feeds = Feeds(config, self._live, store, metrics)
         self._pipeline = build_pipeline(config, self._live)
         self._watch = Stopwatch(metrics.processing.stage_duration)
-        self._owned: dict[int, OwnedPartition] = {}
-        self._topic: TopicIdentity | None = None
+        self._partitions = OwnedPartitions(
+            config, self._store, self._accounts, fold_version=self._pipeline.fold_version
+        )
         # A chunk, a batch of owed lists and an assignment exclude each other.
         self._turn = asyncio.Lock()
+        self._writes = WritesInFlight()
         self.app = self._build_app()
 
     def _build_app(self) -> SliceApp:
@@ -124,7 +127,7 @@ class Worker:
                 stall_timeout_s=worker.stall_timeout_s,
             ),
             start_offsets=self._start_offsets,
-            on_lost=self._accounts.lost,
+            on_lost=self._partitions.lost,
         )
         app.acked_producer = AckedProducer(
             brokers=kafka.brokers, max_request_bytes=MAX_RECORD_BYTES
@@ -137,58 +140,27 @@ class Worker:
 
         app.task(self._watch_progress)
         app.task(self._pay_lists)
+        app.on_partitions_revoked.connect(self._settle)
+        app.on_before_shutdown.connect(self._settle)
         return app
 
     # --- positions ---
 
     async def _start_offsets(self, tps: frozenset[TP]) -> Mapping[TP, int]:
         """Take the assigned partitions over where their checkpoints stand."""
+        await self._writes.all_settled()
         try:
             async with self._turn:
                 await self._feeds.start(self.app)
-                self._topic = topic = await self._identify()
-                owned = {tp.partition: await self._take_over(tp.partition, topic) for tp in tps}
-                offsets = {tp: self._offset_of(owned[tp.partition].checkpoint, tp) for tp in tps}
-                self._owned = owned
+                return await self._partitions.take_over(tps)
         except FatalEngineError as error:
             # The engine would report its own error, and with it another exit code.
             self.app.control.fail(error)
             raise
-        self._accounts.assigned(owned)
-        return offsets
 
-    async def _identify(self) -> TopicIdentity:
-        kafka = self._config.kafka
-        topic = await until_answered(
-            lambda: asyncio.to_thread(identify_topic, kafka.brokers, kafka.topics.events),
-            transient=TopicUnknown,
-            max_pause_s=self._config.redis.retry_s,
-            on_fault=self._accounts.broker_failed,
-        )
-        recorded = await self._store.record_partitions(topic.name, topic.num_partitions)
-        if recorded != topic.num_partitions:
-            raise StartRefused(
-                f"topic {topic.name!r} has {topic.num_partitions} partitions, but the states in "
-                f"the store were written when it had {recorded}: users have moved to other "
-                "partitions. Follow docs/migrate-partitions.md, or bring back the former count"
-            )
-        return topic
-
-    async def _take_over(self, partition: int, topic: TopicIdentity) -> OwnedPartition:
-        checkpoint = await self._store.checkpoint(topic.name, partition)
-        held = self._owned.get(partition)
-        if held is not None and held.checkpoint == checkpoint:
-            return held
-        return OwnedPartition(number=partition, checkpoint=checkpoint)
-
-    def _offset_of(self, checkpoint: Checkpoint | None, tp: TP) -> int:
-        return start_offset(
-            checkpoint,
-            topic=tp.topic,
-            partition=tp.partition,
-            topic_id=self._known_topic.topic_id,
-            fold_version=self._pipeline.fold_version,
-        )
+    async def _settle(self, *_: object, **__: object) -> None:
+        """Let what is on its way arrive before others take over; not for ever."""
+        await self._writes.all_settled(timeout_s=SETTLE_S)
 
     # --- slices ---
 
@@ -198,7 +170,7 @@ class Worker:
         decoded = decode(
             slice_.records,
             partition=slice_.partition,
-            num_partitions=self._known_topic.num_partitions,
+            num_partitions=self._partitions.topic.num_partitions,
         )
         self._watch.lap("decode")
         wants_lists = not self._is_behind(slice_.partition)
@@ -209,8 +181,7 @@ class Worker:
             to_offset=slice_.next_offset,
             limits=self._limits(wants_lists=wants_lists),
         ):
-            async with self._turn:
-                await self._process(chunk, wants_lists=wants_lists)
+            await self._process(chunk, wants_lists=wants_lists)
 
     def _limits(self, *, wants_lists: bool) -> ChunkLimits:
         worker, ranking = self._config.worker, self._config.ranking
@@ -223,23 +194,40 @@ class Worker:
         )
 
     async def _process(self, chunk: Chunk, *, wants_lists: bool) -> None:
-        """Bring into the store what of a chunk no other owner has brought there."""
-        owned = self._owned[chunk.partition]
+        """Compute a chunk, and leave it to be written while other partitions go on."""
+        await self._writes.settled(chunk.partition)
+        owned = self._partitions[chunk.partition]
         rest = owned.not_yet_written(chunk)
-        while rest is not None:
-            effects = await self._compute(owned, rest, wants_lists=wants_lists)
-            await self._log(rest, effects)
-            new = self._checkpoint_at(rest.to_offset)
-            ahead = await self._store.commit(
-                owned.number, owned.checkpoint, new, effects.states, effects.lists
+        if rest is not None:
+            async with self._turn:
+                effects = await self._compute(owned, rest, wants_lists=wants_lists)
+            self._writes.start(
+                chunk.partition, self._write(owned, rest, effects, wants_lists=wants_lists)
             )
-            self._watch.lap("write")
-            if ahead is None:
-                owned.written(new, effects, max_users=self._max_users)
-                self._accounts.committed(rest, effects, now_s=time.time())
-                return
-            self._give_way(owned, ahead)
-            rest = owned.not_yet_written(rest)
+
+    async def _write(
+        self, owned: OwnedPartition, chunk: Chunk, effects: Effects, *, wants_lists: bool
+    ) -> None:
+        """Bring into the store what of a chunk no other owner has brought there."""
+        with fail_stop(self.app, f"writing partition {owned.number}"):
+            while True:
+                await self._log(chunk, effects)
+                new = self._partitions.checkpoint_at(chunk.to_offset)
+                with self._watch.timed("write"):
+                    ahead = await self._store.commit(
+                        owned.number, owned.checkpoint, new, effects.states, effects.lists
+                    )
+                if ahead is None:
+                    owned.written(new, effects, max_users=self._partitions.max_users)
+                    self._accounts.committed(chunk, effects, now_s=time.time())
+                    return
+                self._partitions.give_way(owned, ahead)
+                rest = owned.not_yet_written(chunk)
+                if rest is None:
+                    return
+                chunk = rest
+                async with self._turn:
+                    effects = await self._compute(owned, chunk, wants_lists=wants_lists)
 
     async def _compute(self, owned: OwnedPartition, chunk: Chunk, *, wants_lists: bool) -> Effects:
         self._watch.start()
@@ -249,8 +237,8 @@ class Worker:
             chunk,
             states,
             self._live,
-            topic_id=self._known_topic.topic_id,
-            lost_from=lost_from(owned.checkpoint, chunk),
+            topic_id=self._partitions.topic.topic_id,
+            lost_from=self._partitions.lost_before(owned, chunk),
             wants_lists=wants_lists,
             computed_at_ms=time.time_ns() // 1_000_000,
             laps=self._watch,
@@ -271,51 +259,40 @@ class Worker:
 
     async def _log(self, chunk: Chunk, effects: Effects) -> None:
         """Have Kafka acknowledge the dead letters and the examples of a chunk."""
-        self._watch.start()
         topics, deadline_s = self._config.kafka.topics, self._config.kafka.produce_timeout_s
         letters = [
             dead_letter_of(one.record, one.refusal, topic=topics.events, partition=chunk.partition)
             for one in chunk.refused
         ]
-        if letters:
-            await self.app.produce_acked(topics.dead_letters, letters, deadline_s=deadline_s)
-        record = OutgoingRecord(value=encode_record(effects.record), partition=0)
-        await self.app.produce_acked(topics.examples, [record], deadline_s=deadline_s)
-        self._watch.lap("log")
-
-    def _give_way(self, owned: OwnedPartition, ahead: Checkpoint) -> None:
-        """Another owner was here: what he wrote is right, go on behind it."""
-        self._accounts.rejected()
-        self._offset_of(ahead, TP(self._known_topic.name, owned.number))
-        owned.forget(ahead)
-
-    def _checkpoint_at(self, next_offset: int) -> Checkpoint:
-        return Checkpoint(
-            topic_id=self._known_topic.topic_id,
-            next_offset=next_offset,
-            fold_version=self._pipeline.fold_version,
-        )
+        with self._watch.timed("log"):
+            if letters:
+                await self.app.produce_acked(topics.dead_letters, letters, deadline_s=deadline_s)
+            record = OutgoingRecord(value=encode_record(effects.record), partition=0)
+            await self.app.produce_acked(topics.examples, [record], deadline_s=deadline_s)
 
     # --- lists that are owed after catching up ---
 
     def _is_behind(self, partition: int) -> bool:
-        progress = self.app.progress().get(TP(self._known_topic.name, partition))
+        progress = self.app.progress().get(TP(self._partitions.topic.name, partition))
         return progress is not None and progress.lag > self._config.worker.catch_up_events
 
     async def _pay_lists(self) -> None:
         """Give every user one list when the partition has caught up."""
         with fail_stop(self.app, "building the lists that are owed"):
             while not self.app.control.is_stopping:
-                paid = [await self._pay_some(number) for number in list(self._owned)]
+                paid = [await self._pay_some(one.number) for one in self._partitions.all()]
                 if not any(paid):
                     await asyncio.sleep(_LOOK_S)
 
     async def _pay_some(self, number: int) -> bool:
         """Build one batch of a partition's owed lists; say whether there was any."""
+        await self._writes.settled(number)
         async with self._turn:
-            owned = self._owned.get(number)
+            owned = self._partitions.get(number)
             if owned is None or not owned.owed or self._is_behind(number):
                 return False
+            if self._writes.is_busy(number):
+                return True
             if owned.checkpoint is None:
                 raise AssertionError("lists are owed for events that were written")
             owed = owned.first_owed(self._config.worker.chunk_users)
@@ -335,7 +312,7 @@ class Worker:
             lists = {made.user_id: made for made in listing.lists}
             ahead = await self._store.commit(number, owned.checkpoint, owned.checkpoint, {}, lists)
             if ahead is not None:
-                self._give_way(owned, ahead)
+                self._partitions.give_way(owned, ahead)
                 return False
             owned.paid(lists)
             self._accounts.listed(listing)
@@ -349,17 +326,6 @@ class Worker:
             started_s = time.perf_counter()
             await asyncio.sleep(_LOOK_S)
             delays.observe(max(0.0, time.perf_counter() - started_s - _LOOK_S))
-            self._accounts.progress(self.app.progress(), self._owned.values())
+            self._accounts.progress(self.app.progress(), self._partitions.all())
             if look % _LOOKS_PER_MEASURE == 0:
                 self._accounts.measure(self._live)
-
-    @property
-    def _max_users(self) -> int:
-        """How many decoded states each partition may keep."""
-        return self._config.worker.cached_users // max(1, len(self._owned))
-
-    @property
-    def _known_topic(self) -> TopicIdentity:
-        if self._topic is None:
-            raise AssertionError("slices come only after start_offsets")
-        return self._topic
