@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import redis
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -24,6 +26,8 @@ from streams.examples import ExamplesRecord, decode_record, tail_of
 
 RULES = FoldRules(table=ActionTable.of(DEFAULT_ACTIONS))
 _POLL_MS = 300
+_BURST = 20
+_EVENTS_PER_S = 400
 
 
 def produce(bootstrap: str, topic: str, events: Iterable[Event]) -> None:
@@ -33,6 +37,29 @@ def produce(bootstrap: str, topic: str, events: Iterable[Event]) -> None:
         producer.send(topic, key=event.user_id.encode(), value=encode_event(event))
     producer.flush()
     producer.close()
+
+
+@contextmanager
+def producing(bootstrap: str, topic: str, events: Iterable[Event]) -> Iterator[None]:
+    """Append events, a few hundred a second, for as long as the block runs."""
+    stopped = threading.Event()
+
+    def run() -> None:
+        producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=5)
+        for number, event in enumerate(events):
+            producer.send(topic, key=event.user_id.encode(), value=encode_event(event))
+            if number % _BURST == 0 and stopped.wait(_BURST / _EVENTS_PER_S):
+                break
+        producer.flush()
+        producer.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
 
 
 def produce_items(bootstrap: str, topic: str, items: Iterable[CatalogueItem]) -> None:
