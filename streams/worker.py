@@ -124,6 +124,8 @@ class Worker:
                 app_id=worker.group,
                 brokers=kafka.brokers,
                 max_slice_records=worker.slice_events,
+                max_buffered_slices=1,
+                fetch_wait_ms=20,
                 stall_timeout_s=worker.stall_timeout_s,
             ),
             start_offsets=self._start_offsets,
