@@ -28,6 +28,7 @@ _NUM_USERS: Final = 5_000
 _NUM_QUERIES: Final = 200
 _START_MS: Final = 1_700_000_000_000
 _SLATE: Final = 20
+_BATCH: Final = 16
 _NUM_SLATES: Final = 300
 _NUM_WEIGHTS: Final = 5_000
 _NUM_FEATURES: Final = (28, 4)
@@ -46,20 +47,25 @@ def main() -> None:
         for history in histories[:_NUM_QUERIES]
     ]
     config = RetrievalConfig()
-    slates = [retrieve(models.sources, query, config) for query in queries]
-    features = [next_features(slate, is_cold=False) for slate in slates]
+    slates = [retrieve(models.sources, [query], config) for query in queries]
+    features = [next_features(slate) for slate in slates]
     mean = sum(map(len, slates)) / len(slates)
     _report(
         f"recall and score {mean:.0f} candidates by {len(models.sources)} sources",
-        lambda: [retrieve(models.sources, _anew(query), config) for query in queries],
+        lambda: [retrieve(models.sources, [_anew(query)], config) for query in queries],
+        len(queries),
+    )
+    _report(
+        f"the same, {_BATCH} users together",
+        lambda: [
+            retrieve(models.sources, [_anew(query) for query in queries[at : at + _BATCH]], config)
+            for at in range(0, len(queries), _BATCH)
+        ],
         len(queries),
     )
     _report(
         "features and order by the next head",
-        lambda: [
-            best_first(models.next.utilities(next_features(slate, is_cold=False)))
-            for slate in slates
-        ],
+        lambda: [best_first(models.next.utilities(next_features(slate))) for slate in slates],
         len(queries),
     )
 

@@ -4,7 +4,7 @@ All functions are vectorised, pure and total: a missing value (NaN, or -1 for wh
 bin of its own, the last.
 """
 
-from typing import Final
+from typing import Any, Final
 from zlib import crc32
 
 import numpy as np
@@ -55,7 +55,7 @@ def percentiles(values: Floats) -> Ints:
     """Bin each value of a row by the share of the row's others that are smaller: 0 to 9, NaN is 10.
 
     Equal values share a bin. A share and not a rank, so that a slate of 20 and 300 candidates
-    speak the same language.
+    speak the same language. Rows lie along the last axis.
 
     >>> percentiles(np.array([[3.0, 1.0, np.nan, 2.0, 1.0]])).tolist()
     [[9, 0, 10, 6, 0]]
@@ -64,15 +64,16 @@ def percentiles(values: Floats) -> Ints:
         return np.empty(values.shape, np.int64)
     missing = np.isnan(values)
     # NaN is sorted behind everything.
-    ordered = np.sort(values, axis=1)
-    num_others = np.maximum(values.shape[1] - missing.sum(axis=1) - 1, 1)
-    bins = np.empty(values.shape, np.int64)
-    for row, last in enumerate(num_others.tolist()):
-        # A value is in bin k at least, if this one of the ordered values is below it.
-        edges = [-(-k * last // NUM_PERCENTILES) - 1 for k in range(1, NUM_PERCENTILES)]
-        bins[row] = ordered[row, edges].searchsorted(values[row])
+    ordered: npt.NDArray[Any] = np.sort(values, axis=-1)
+    num_others = np.maximum(values.shape[-1] - missing.sum(axis=-1, keepdims=True) - 1, 1)
+    # A value is in bin k at least, if this one of the ordered values is below it.
+    places = -(-np.arange(1, NUM_PERCENTILES) * num_others // NUM_PERCENTILES) - 1
+    edges = np.take_along_axis(ordered, places, axis=-1)
+    bins = np.zeros(values.shape, np.int8)
+    for k in range(NUM_PERCENTILES - 1):
+        bins += values > edges[..., k : k + 1]
     bins[missing] = NUM_PERCENTILES
-    return bins
+    return bins.astype(np.int64)
 
 
 def bucket(name: str, value: Scalar, num_buckets: int) -> int:

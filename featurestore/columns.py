@@ -19,6 +19,7 @@ DAY_S: Final = 86_400
 
 _EXACT_GAPS: Final = 1 << 15
 _COARSE_S: Final = 1 << 10
+_COARSE_OFFSET_S: Final = _EXACT_GAPS * (_COARSE_S - 1)
 MAX_GAP_S: Final = _EXACT_GAPS + (_EXACT_GAPS - 1) * _COARSE_S
 """388 days: the longest gap that two bytes tell apart, and so the longest horizon."""
 
@@ -40,6 +41,16 @@ def gap_code(gap_s: int) -> int:
 def gap_seconds(code: int) -> int:
     """Return the seconds that a gap's code stands for."""
     return code if code < _EXACT_GAPS else _EXACT_GAPS + (code - _EXACT_GAPS) * _COARSE_S
+
+
+def seconds_of_gaps(codes: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
+    """Return the seconds that gaps' codes stand for.
+
+    >>> seconds_of_gaps(np.array([30, 32_768, 32_769], np.uint16)).tolist()
+    [30, 32768, 33792]
+    """
+    wide = codes.astype(np.int64)
+    return np.where(wide < _EXACT_GAPS, wide, wide * _COARSE_S - _COARSE_OFFSET_S)
 
 
 class ActionColumns(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -118,13 +129,11 @@ class ActionColumns(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def times_s(self) -> npt.NDArray[np.int64]:
         """Return the unix seconds of every action."""
         times = np.full(len(self.codes), self.last_s, np.int64)
-        codes = np.frombuffer(self.gaps, "<u2").astype(np.int64)
-        gaps = np.where(codes < _EXACT_GAPS, codes, codes * _COARSE_S - _COARSE_OFFSET_S)
+        gaps = seconds_of_gaps(np.frombuffer(self.gaps, "<u2"))
         times[:-1] -= gaps[::-1].cumsum()[::-1]
         return times
 
 
-_COARSE_OFFSET_S: Final = _EXACT_GAPS * (_COARSE_S - 1)
 NO_ACTIONS: Final = ActionColumns()
 
 

@@ -3,16 +3,18 @@
 Every feature is one-hot: a template with a number of bins, of which a candidate is in exactly one.
 So a row of the feature matrix is a row of indices into the weights. `relevance` is what ranking
 uses; `examination` is what only the place on the page explains and is never asked for at serving.
+
+Shape letters: N items of B slates; columns are int64[N].
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from featurestore.bins import Ints, Scalar, bucket, log_bins, percentiles, steps
+from featurestore.bins import Ints, bucket, log_bins, percentiles, steps
 from featurestore.feature_layout import (
     CLASSES,
     OFFSETS,
@@ -21,41 +23,25 @@ from featurestore.feature_layout import (
     FeatureConfig,
     FeatureLayout,
 )
+from featurestore.slates import SlateInput, SlatesInput
 from featurestore.standing import NUM_ACTIONS, Standing, standing_of
 from featurestore.state import UserState
 
-__all__ = ["FeatureConfig", "FeatureLayout", "SlateFeatures", "SlateInput", "slate_features"]
+__all__ = [
+    "FeatureConfig",
+    "FeatureLayout",
+    "SlateFeatures",
+    "SlateInput",
+    "SlatesInput",
+    "slate_features",
+    "slates_features",
+]
 
 Indices = npt.NDArray[np.int32]
 
 _RECENT_STEPS: Final = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlateInput:
-    """N candidates, shown or to be ranked; missing numbers are NaN.
-
-    Attributes:
-        keys: uint64[N] item keys.
-        positions: int32[N] from 1 where they were shown; None where they are yet to be ranked.
-        numeric: float32[N, P] values of `FeatureConfig.numeric`.
-        context: of the event.
-        source_scores: float32[N, S] log-scores of the recall sources.
-        statistics: float32[N, 2]: log2 of the decayed impressions, smoothed log-odds of a click.
-        ages_s: float64[N] since publication or first appearance.
-        categories: int32[N] codes, -1 for none.
-        recent_categories: int32[K] codes of the items of the user's last 20 actions.
-    """
-
-    keys: npt.NDArray[np.uint64]
-    positions: npt.NDArray[np.int32] | None = None
-    numeric: npt.NDArray[np.float32]
-    context: Mapping[str, Scalar]
-    source_scores: npt.NDArray[np.float32]
-    statistics: npt.NDArray[np.float32]
-    ages_s: npt.NDArray[np.float64]
-    categories: npt.NDArray[np.int32]
-    recent_categories: npt.NDArray[np.int32]
+_NO_CATEGORY: Final = 6
+"""The bin of a category share where the item has no category."""
 
 
 class SlateFeatures(NamedTuple):
@@ -67,86 +53,103 @@ class SlateFeatures(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Situation:
-    """What the templates share: the standing, and what of it concerns the slate as a whole."""
+    """What the templates share: the standing, and what of it concerns each slate as a whole."""
 
     standing: Standing
+    owners: Ints
     acted: npt.NDArray[np.bool_]
     class_: Ints
-    num_interacted: int
-    has_last: bool
+    num_interacted_B: Ints
+    has_last_B: npt.NDArray[np.bool_]
 
 
 def slate_features(layout: FeatureLayout, state: UserState, slate: SlateInput) -> SlateFeatures:
-    """Return the features of a slate's items for the user in `state`.
+    """Return the features of one slate's items for the user in `state`; see `slates_features`."""
+    return slates_features(layout, [state], SlatesInput.of_one(slate))
+
+
+def slates_features(
+    layout: FeatureLayout, states: Sequence[UserState], slates: SlatesInput
+) -> SlateFeatures:
+    """Return the features of the items of B slates, each for its own user.
 
     A pure function of its arguments, without a clock: times count back from the user's last
     action. Of relevance only the columns named slate, percentile and to_interacted depend on
-    which other items stand in the slate.
+    which other items stand in the slate; none depends on other slates.
 
     Args:
         layout: which index means what.
-        state: of the user, just before the impression or at the list's computation.
-        slate: N candidates.
+        states: of the users, just before the impression or at the list's computation.
+        slates: N candidates in all.
     """
-    situation = _situation(layout, state, slate)
-    relevance = _relevance(layout, state, slate, situation)
+    situation = _situation(layout, states, slates)
+    relevance = _relevance(layout, states, slates, situation)
     num_relevance = layout.relevance_width
     offsets = layout.offsets
-    if slate.positions is None:
-        examination = np.empty((len(slate.keys), 0), np.int32)
+    if slates.positions is None:
+        examination = np.empty((len(slates.keys), 0), np.int32)
     else:
-        bins = _examination(layout, slate, slate.positions, situation)
+        bins = _examination(layout, slates, slates.positions, situation)
         examination = _stacked(bins, offsets[num_relevance:-1])
     return SlateFeatures(_stacked(relevance, offsets[:num_relevance]), examination)
 
 
-def _situation(layout: FeatureLayout, state: UserState, slate: SlateInput) -> _Situation:
-    standing = standing_of(state, slate.keys, layout.is_click)
+def _situation(
+    layout: FeatureLayout, states: Sequence[UserState], slates: SlatesInput
+) -> _Situation:
+    standing = standing_of(states, slates.keys, slates.sizes, layout.is_click)
+    owners = slates.owners
     acted = standing.num_in_session > 0
     recently = acted & (standing.steps_back <= _RECENT_STEPS)
+    num_slates = slates.num_slates
     return _Situation(
         standing=standing,
+        owners=owners,
         acted=acted,
         # 0 untouched, 1 touched in the session, 2 recently, 3 the last item touched.
         class_=np.where(standing.is_last, 3, acted.astype(np.int64) + recently),
-        num_interacted=int(acted.sum()),
-        has_last=bool(standing.is_last.any()),
+        num_interacted_B=np.bincount(owners[acted], minlength=num_slates),
+        has_last_B=np.bincount(owners[standing.is_last], minlength=num_slates) > 0,
     )
 
 
 def _relevance(
-    layout: FeatureLayout, state: UserState, slate: SlateInput, situation: _Situation
+    layout: FeatureLayout,
+    states: Sequence[UserState],
+    slates: SlatesInput,
+    situation: _Situation,
 ) -> list[Ints]:
-    standing, class_ = situation.standing, situation.class_
-    session_clicks = min(standing.session_num_clicks, 7)
-    slate_situation = (situation.has_last * NUM_ACTIONS + standing.last_action) * 4 + min(
-        situation.num_interacted, 3
+    standing, class_, owners = situation.standing, situation.class_, situation.owners
+    last_action = standing.last_action[owners]
+    session_clicks = np.minimum(standing.session_num_clicks, 7)[owners]
+    slate_situation = (situation.has_last_B * NUM_ACTIONS + standing.last_action) * 4 + np.minimum(
+        situation.num_interacted_B, 3
     )
-    session_step = min(standing.session_num_actions.bit_length(), 8)
+    session_step = np.minimum(np.frexp(standing.session_num_actions)[1], 8)
     touched = np.where(standing.is_last, 2, situation.acted)
-    measured = _measured(layout, slate)
+    measured = _measured(layout, slates)
     columns = [
         log_bins(standing.seconds_back + 1, 15),
         log_bins(standing.steps_back + 1, 8) * NUM_ACTIONS + standing.action,
         np.minimum(standing.num_in_session, 7),
         (np.minimum(standing.num_clicks, 2) * 3 + touched) * 8 + session_clicks,
-        slate_situation * CLASSES + class_,
-        session_step * CLASSES + class_,
-        _before(state, slate, standing),
-        np.minimum(state.shown_counts(slate.keys), 7),
+        (slate_situation * CLASSES)[owners] + class_,
+        (session_step * CLASSES)[owners] + class_,
+        _before(states, slates, standing),
+        np.minimum(_shown_counts(states, slates), 7),
         # How high the click rate is, crossed with how much it rests on.
         measured[0] * VOLUMES + measured[1],
         measured[2],
-        _category_shares(slate.categories, slate.recent_categories),
+        _category_shares(slates),
     ]
-    shares = percentiles(np.concatenate((slate.numeric.T, slate.source_scores.T)))
+    shares = _percentiles(slates)
     num_numeric = len(layout.config.numeric)
     for at in range(num_numeric):
         columns += [
-            shares[at] * NUM_ACTIONS + standing.last_action,
-            _to_interacted(slate.numeric[:, at], situation.acted) * 2 + situation.acted,
+            shares[at] * NUM_ACTIONS + last_action,
+            _to_interacted(slates.numeric[:, at], situation) * 2 + situation.acted,
         ]
-    columns += [bucket_ * CLASSES + class_ for bucket_ in _buckets(layout, slate)]
+    columns += [buckets_B[owners] * CLASSES + class_ for buckets_B in _buckets(layout, slates)]
     for at in range(len(layout.source_names)):
         columns += [measured[3 + at], shares[num_numeric + at]]
     return columns
@@ -154,28 +157,34 @@ def _relevance(
 
 def _examination(
     layout: FeatureLayout,
-    slate: SlateInput,
+    slates: SlatesInput,
     positions: npt.NDArray[np.int32],
     situation: _Situation,
 ) -> list[Ints]:
-    standing = situation.standing
-    position = np.minimum(positions.astype(np.int64), POSITIONS - 1)
-    offset = np.zeros(len(positions), np.int64)
-    if situation.has_last:
-        last_position = positions[standing.is_last.argmax()]
-        offset = np.clip(positions.astype(np.int64) - last_position, -13, 13) + OFFSETS // 2
-    slate_situation = situation.has_last * NUM_ACTIONS + standing.last_action
+    standing, owners = situation.standing, situation.owners
+    wide = positions.astype(np.int64)
+    position = np.minimum(wide, POSITIONS - 1)
+    last = np.flatnonzero(standing.is_last)[::-1]
+    last_position_B = np.zeros(slates.num_slates, np.int64)
+    # Written backwards, the first of several stays.
+    last_position_B[owners[last]] = wide[last]
+    offset = np.where(
+        situation.has_last_B[owners],
+        np.clip(wide - last_position_B[owners], -13, 13) + OFFSETS // 2,
+        0,
+    )
+    slate_situation_B = situation.has_last_B * NUM_ACTIONS + standing.last_action
     return [
         position,
-        position * 6 + min(situation.num_interacted, 5),
+        position * 6 + np.minimum(situation.num_interacted_B, 5)[owners],
         position * CLASSES + situation.class_,
-        position * 2 * NUM_ACTIONS + slate_situation,
-        position * 5 + min(standing.session_num_clicks, 4),
+        position * 2 * NUM_ACTIONS + slate_situation_B[owners],
+        position * 5 + np.minimum(standing.session_num_clicks, 4)[owners],
         offset,
-        offset * NUM_ACTIONS + standing.last_action,
+        offset * NUM_ACTIONS + standing.last_action[owners],
         *(
-            position * layout.config.context_buckets + bucket_
-            for bucket_ in _buckets(layout, slate)
+            position * layout.config.context_buckets + buckets_B[owners]
+            for buckets_B in _buckets(layout, slates)
         ),
     ]
 
@@ -188,49 +197,87 @@ def _stacked(columns: Sequence[Ints], offsets: Ints) -> Indices:
     return np.ascontiguousarray(stacked.T)
 
 
-def _buckets(layout: FeatureLayout, slate: SlateInput) -> list[int]:
+def _buckets(layout: FeatureLayout, slates: SlatesInput) -> list[Ints]:
+    """The bucket of each slate's value, int64[B], by context name."""
     num_buckets = layout.config.context_buckets
-    return [bucket(name, slate.context.get(name), num_buckets) for name in layout.config.context]
+    return [
+        np.array([bucket(name, context.get(name), num_buckets) for context in slates.contexts])
+        for name in layout.config.context
+    ]
 
 
-def _before(state: UserState, slate: SlateInput, standing: Standing) -> Ints:
+def _before(states: Sequence[UserState], slates: SlatesInput, standing: Standing) -> Ints:
     """Actions before the session, 0 to 3 and more; 4 for an item that is only known as seen."""
-    held = np.minimum(standing.num_before, 3)
-    if not len(state.seen):
-        return held
-    only_seen = (held == 0) & (standing.num_in_session == 0) & state.acted_mask(slate.keys)
-    return np.where(only_seen, 4, held)
+    before = np.minimum(standing.num_before, 3)
+    starts = slates.starts.tolist()
+    for state, start, end in zip(states, starts, starts[1:], strict=False):
+        if state.seen.keys:
+            untouched = (before[start:end] == 0) & (standing.num_in_session[start:end] == 0)
+            only_seen = untouched & state.acted_mask(slates.keys[start:end])
+            before[start:end][only_seen] = 4
+    return before
 
 
-def _measured(layout: FeatureLayout, slate: SlateInput) -> Ints:
+def _shown_counts(states: Sequence[UserState], slates: SlatesInput) -> Ints:
+    counts = np.zeros(len(slates.keys), np.int64)
+    starts = slates.starts.tolist()
+    for state, start, end in zip(states, starts, starts[1:], strict=False):
+        if state.shown:
+            counts[start:end] = state.shown_counts(slates.keys[start:end])
+    return counts
+
+
+def _measured(layout: FeatureLayout, slates: SlatesInput) -> Ints:
     """Bin what has a scale of its own: click rate, its volume, age, and the sources' scores."""
-    values = np.empty((3 + len(layout.source_names), len(slate.keys)), np.float64)
-    values[0] = slate.statistics[:, 1]
-    values[1] = np.nan_to_num(slate.statistics[:, 0])
-    values[2] = np.log2(1 + slate.ages_s / 60)
-    values[3:] = slate.source_scores.T
+    values = np.empty((3 + len(layout.source_names), len(slates.keys)), np.float64)
+    values[0] = slates.statistics[:, 1]
+    values[1] = np.nan_to_num(slates.statistics[:, 0])
+    values[2] = np.log2(1 + slates.ages_s / 60)
+    values[3:] = slates.source_scores.T
     step, low, num_bins = layout.scales
     return steps(values, step=step, low=low, num_bins=num_bins)
 
 
-def _category_shares(categories: npt.NDArray[np.int32], recent: npt.NDArray[np.int32]) -> Ints:
+def _percentiles(slates: SlatesInput) -> Ints:
+    """Bin each item by the share of its slate's others that are below it, for every number."""
+    values = np.concatenate((slates.numeric.T, slates.source_scores.T))
+    if not values.size:
+        return np.empty(values.shape, np.int64)
+    # What a slate is shorter than the longest is missing, and missing values count for nothing.
+    longest = int(slates.sizes.max())
+    padded = np.full((len(values), slates.num_slates * longest), np.nan, values.dtype)
+    places = np.arange(values.shape[1]) + (np.arange(slates.num_slates) * longest)[slates.owners]
+    places -= slates.starts[slates.owners]
+    padded[:, places] = values
+    bins = percentiles(padded.reshape(len(values), slates.num_slates, longest))
+    return bins.reshape(padded.shape)[:, places]
+
+
+def _category_shares(slates: SlatesInput) -> Ints:
     """Bin the share of the user's last actions that were in the item's category; 6 is none."""
-    counts = np.bincount(recent[recent >= 0], minlength=1)
-    counts = np.append(counts, 0)
-    shares = counts[np.minimum(categories, len(counts) - 1)] / max(len(recent), 1)
-    return np.where(categories < 0, 6, np.ceil(shares * 5)).astype(np.int64)
+    num_recent_B = np.array([len(recent) for recent in slates.recent_categories], np.int64)
+    users = np.repeat(np.arange(slates.num_slates), num_recent_B)
+    recent = np.concatenate(slates.recent_categories) if users.size else np.empty(0, np.int32)
+    width = 1 + max(int(recent.max(initial=0)), int(slates.categories.max(initial=0)))
+    known = recent >= 0
+    counts = np.bincount(users[known] * width + recent[known], minlength=slates.num_slates * width)
+    of_items = counts[slates.owners * width + np.maximum(slates.categories, 0)]
+    shares = of_items / np.maximum(num_recent_B, 1)[slates.owners]
+    return np.where(slates.categories < 0, _NO_CATEGORY, np.ceil(shares * 5)).astype(np.int64)
 
 
-def _to_interacted(values: npt.NDArray[np.float32], acted: npt.NDArray[np.bool_]) -> Ints:
+def _to_interacted(values: npt.NDArray[np.float32], situation: _Situation) -> Ints:
     """Bin the log-ratio to the mean of the slate's interacted items; 0 is no such, 19 NaN."""
-    references = values[acted]
-    references = references[references > 0]
+    owners, num_slates = situation.owners, len(situation.has_last_B)
+    references = np.flatnonzero(situation.acted & (values > 0))
     if not len(references):
         return np.zeros(len(values), np.int64)
     logs = np.log(np.where(values > 0, values, np.nan).astype(np.float64))
-    ratios = logs - np.log(references.astype(np.float64)).mean()
+    num_B = np.bincount(owners[references], minlength=num_slates)
+    sum_B = np.bincount(owners[references], weights=logs[references], minlength=num_slates)
+    ratios = logs - (sum_B / np.maximum(num_B, 1))[owners]
     bins: Ints = steps(ratios[None], step=_RATIO_STEP, low=_RATIO_LOW, num_bins=_RATIO_BINS)[0]
-    return bins + np.int64(1)
+    return np.where(num_B[owners] > 0, bins + 1, 0)
 
 
 _RATIO_STEP: Final = np.array([1 / 6])

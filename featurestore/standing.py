@@ -1,18 +1,21 @@
-"""How the candidates stand in their user's past: the session's own actions on each of them.
+"""How the candidates stand in their users' past: the session's own actions on each of them.
 
 Times and steps are counted back from the user's last action, never from the moment of asking:
 what is asked about must not leak into the answer.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from featurestore.columns import GAP_BYTES, KEY_BYTES, seconds_of_gaps
 from featurestore.state import UserState
 
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 Keys = npt.NDArray[np.uint64]
 
 NO_ACTION: Final = 0
@@ -22,7 +25,7 @@ NUM_ACTIONS: Final = 17
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What the user did with each of N candidates.
+    """What B users did with N candidates, each a candidate of one of them.
 
     Attributes:
         num_in_session: int64[N], actions on the item in the current session.
@@ -33,9 +36,9 @@ class Standing:
         seconds_back: int64[N], the same in seconds.
         action: int64[N], kind of the last action on the item in the session, 0 for none.
         is_last: bool[N], whether the session's last action on any item was on this one.
-        session_num_actions: of the session.
-        session_num_clicks: of the session.
-        last_action: kind of the session's last action, 0 for none.
+        session_num_actions: int64[B], of the user's session.
+        session_num_clicks: int64[B], of the session.
+        last_action: int64[B], kind of the session's last action, 0 for none.
     """
 
     num_in_session: Ints
@@ -44,60 +47,124 @@ class Standing:
     steps_back: Ints
     seconds_back: Ints
     action: Ints
-    is_last: npt.NDArray[np.bool_]
-    session_num_actions: int
-    session_num_clicks: int
-    last_action: int
+    is_last: Bools
+    session_num_actions: Ints
+    session_num_clicks: Ints
+    last_action: Ints
 
 
-def standing_of(state: UserState, keys: Keys, is_click: npt.NDArray[np.bool_]) -> Standing:
-    """Look up N candidates in their user's held actions.
+def standing_of(states: Sequence[UserState], keys: Keys, sizes: Ints, is_click: Bools) -> Standing:
+    """Look up N candidates in their users' held actions.
 
     Few candidates are among them, so the work beyond finding these hardly depends on N.
 
     Args:
-        state: the user's.
-        keys: uint64[N] item keys.
+        states: of B users.
+        keys: uint64[N] item keys, user after user.
+        sizes: int64[B], how many of them are each user's.
         is_click: bool[256], which action codes count as clicks.
     """
-    history = state.history(state.num_actions)
-    num_held = len(history.keys)
-    num_session = min(state.session_num_actions, num_held)
-    start = num_held - num_session
-    kinds = np.minimum(history.actions.astype(np.int64) + 1, NUM_ACTIONS - 1)
-    clicked = is_click[history.actions[start:]]
-    items = np.flatnonzero(history.keys[start:])
+    held = _held(states)
+    num_held = held.keys_BH.shape[1]
+    kinds_BH = np.minimum(held.codes_BH.astype(np.int64) + 1, NUM_ACTIONS - 1)
+    clicks_BH = is_click[held.codes_BH] & held.in_session_BH
+    owners = np.repeat(np.arange(len(states)), sizes)
 
-    found = _found(keys, history.keys)
-    same_MH = history.keys == keys[found, None]
-    same_MS = same_MH[:, start:]
-    num_in_session = same_MS.sum(axis=1)
+    found = _found(keys, sizes, held.keys_BH)
+    of = owners[found]
+    same = held.keys_BH[of] == keys[found].astype(np.uint32)[:, None]
+    same_in_session = same & held.in_session_BH[of]
+    num_in_session = same_in_session.sum(axis=1)
     acted = num_in_session > 0
-    steps_back = same_MH[:, ::-1].argmax(axis=1) if num_held else num_in_session
+    steps_back = same[:, ::-1].argmax(axis=1) if num_held else num_in_session
     last_at = num_held - 1 - steps_back
-    seconds_back = state.actions.last_s - history.times_s[last_at]
+    num = len(keys)
     return Standing(
-        num_in_session=_spread(num_in_session, found, len(keys)),
-        num_clicks=_spread((same_MS & clicked).sum(axis=1), found, len(keys)),
-        num_before=_spread(same_MH[:, :start].sum(axis=1), found, len(keys)),
-        steps_back=_spread(np.where(acted, steps_back, -1), found, len(keys), fill=-1),
-        seconds_back=_spread(np.where(acted, seconds_back, -1), found, len(keys), fill=-1),
-        action=_spread(np.where(acted, kinds[last_at], NO_ACTION), found, len(keys)),
-        is_last=(
-            keys == history.keys[start + items[-1]] if len(items) else np.zeros(len(keys), np.bool_)
+        num_in_session=_spread(num_in_session, found, num),
+        num_clicks=_spread((same & clicks_BH[of]).sum(axis=1), found, num),
+        num_before=_spread(same.sum(axis=1) - num_in_session, found, num),
+        steps_back=_spread(np.where(acted, steps_back, -1), found, num, fill=-1),
+        seconds_back=_spread(
+            np.where(acted, held.seconds_back(of, last_at), -1), found, num, fill=-1
         ),
-        session_num_actions=state.session_num_actions,
-        session_num_clicks=int(clicked.sum()),
-        last_action=int(kinds[-1]) if num_session else NO_ACTION,
+        action=_spread(np.where(acted, kinds_BH[of, last_at], NO_ACTION), found, num),
+        is_last=keys == np.repeat(held.last_keys(), sizes),
+        session_num_actions=np.array([state.session_num_actions for state in states], np.int64),
+        session_num_clicks=clicks_BH.sum(axis=1),
+        last_action=(
+            np.where(held.in_session_BH[:, -1], kinds_BH[:, -1], NO_ACTION)
+            if num_held
+            else np.zeros(len(states), np.int64)
+        ),
     )
 
 
-def _found(keys: Keys, column: Keys) -> Ints:
-    """Return the indices of those keys that occur in `column`."""
-    if not len(column):
+class _Held(NamedTuple):
+    """The held actions of B users in columns of the longest history, the newest at the end."""
+
+    keys_BH: npt.NDArray[np.uint32]
+    codes_BH: npt.NDArray[np.uint8]
+    gaps_BH: npt.NDArray[np.uint16]
+    in_session_BH: Bools
+
+    def seconds_back(self, users: Ints, columns: Ints) -> Ints:
+        """Seconds from some actions to their users' last ones."""
+        if not len(users):
+            return np.empty(0, np.int64)
+        to_last_BH = seconds_of_gaps(self.gaps_BH)[:, ::-1].cumsum(axis=1)[:, ::-1]
+        seconds: Ints = to_last_BH[users, columns]
+        return seconds
+
+    def last_keys(self) -> Keys:
+        """The item of each session's last action on any, 0 without one."""
+        if not self.keys_BH.shape[1]:
+            return np.zeros(len(self.keys_BH), np.uint64)
+        of_items_BH = (self.keys_BH != 0) & self.in_session_BH
+        columns = self.keys_BH.shape[1] - 1 - of_items_BH[:, ::-1].argmax(axis=1)
+        users = np.arange(len(self.keys_BH))
+        last = np.where(of_items_BH[users, columns], self.keys_BH[users, columns], 0)
+        return last.astype(np.uint64)
+
+
+def _held(states: Sequence[UserState]) -> _Held:
+    columns = [state.actions for state in states]
+    num_held = max((len(one) for one in columns), default=0)
+    shape = len(states), num_held
+    in_session = np.array([state.session_num_actions for state in states], np.int64)
+    lengths = np.array([len(one) for one in columns], np.int64)
+    begins = num_held - np.minimum(in_session, lengths)
+    return _Held(
+        _right_aligned([one.keys for one in columns], "<u4", shape, KEY_BYTES),
+        _right_aligned([one.codes for one in columns], "u1", shape, 1),
+        # A gap is the time to the next action: behind the last one there is none.
+        _right_aligned([one.gaps + bytes(GAP_BYTES) for one in columns], "<u2", shape, GAP_BYTES),
+        np.arange(num_held) >= begins[:, None],
+    )
+
+
+def _right_aligned(
+    columns: Sequence[bytes], dtype: str, shape: tuple[int, int], width: int
+) -> npt.NDArray[Any]:
+    num_bytes = shape[1] * width
+    padded = b"".join([column[:num_bytes].rjust(num_bytes, b"\0") for column in columns])
+    return np.frombuffer(padded, dtype).reshape(shape)
+
+
+def _found(keys: Keys, sizes: Ints, held_BH: npt.NDArray[np.uint32]) -> Ints:
+    """Return the indices of those keys that occur among their user's held ones."""
+    if not held_BH.shape[1]:
         return np.empty(0, np.int64)
-    ordered = np.sort(column)
-    return np.flatnonzero(ordered.take(ordered.searchsorted(keys), mode="clip") == keys)
+    small = keys.astype(np.uint32)
+    ordered_BH = np.sort(held_BH, axis=1)
+    is_found = np.zeros(len(keys), np.bool_)
+    start = 0
+    for ordered, size in zip(ordered_BH, sizes.tolist(), strict=True):
+        asked = small[start : start + size]
+        is_found[start : start + size] = (
+            ordered.take(ordered.searchsorted(asked), mode="clip") == asked
+        )
+        start += size
+    return np.flatnonzero(is_found)
 
 
 def _spread(values: Ints, at: Ints, num: int, fill: int = 0) -> Ints:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.columns import ColumnSpec
-from models.covisitation import PairCounts
+from models.covisitation import PairCounts, RowsAsked
 from models.decay import EMPTY, added
 from models.tables import Table
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+
+    from models.questions import Questions
 
 SESSION_STEP = "session_step"
 """Name of the one circumstance that is no event's context: how far the session has got."""
@@ -134,43 +136,43 @@ class ContextPopularity:
     def _half_life_ms(self) -> int:
         return self._config.half_life_ms
 
-    def lifts(
-        self,
-        context_rows: tuple[int, ...],
-        codes: NDArray[np.integer],
-        popularity: NDArray[np.float64],
-        now_ms: int,
-    ) -> NDArray[np.float64]:
+    def lifts(self, asked: Questions, popularity: NDArray[np.float64]) -> NDArray[np.float64]:
         """Log-lift of each item under each feature's value; 0 where the value says nothing.
 
         Args:
-            context_rows: As `rows` gives them.
-            codes: The items, int[N], none negative.
+            asked: N items.
             popularity: Their counts over all values, float64[N], of the same half-life.
-            now_ms: Event time.
 
         Returns:
             float64[C, N] for C names.
         """
-        lifts = np.zeros((len(self._config.names), len(codes)))
+        num_names = len(self._config.names)
         said = [
-            position
-            for position, row in enumerate(context_rows)
+            (row, owner, position)
+            for owner, query in enumerate(asked.queries)
+            for position, row in enumerate(query.context_rows)
             if row >= 0 and self._total.cells[row] != EMPTY
         ]
         if not said:
-            return lifts
-        rows = [context_rows[position] for position in said]
-        counts = self._pairs.counts(rows, now_ms)
-        amounts = np.zeros((len(said), *counts.shape))
-        for kind in range(len(said)):
-            amounts[kind, kind] = counts[kind]
-        in_value = self._pairs.spread(self._pairs.slots(rows), amounts, codes)
-        shares = np.array([[self._share(position, context_rows[position])] for position in said])
-        strength = self._config.strength
-        expected = shares * (popularity + strength)
-        lifts[said] = np.log((in_value + strength * shares) / expected)
-        return lifts
+            return np.zeros((num_names, len(asked)))
+        rows = RowsAsked.of(said)
+        counts = self._pairs.counts(rows.codes, asked.query_times_ms[rows.owners])
+        in_value = self._pairs.spread(rows, counts, asked, num_names)
+        share_CB = np.zeros((num_names, len(asked.queries)))
+        share_CB[rows.kinds, rows.owners] = [
+            self._share(position, row) for row, _, position in said
+        ]
+        shares, strength = share_CB[:, asked.owners], self._config.strength
+        # A value that says nothing has share 0, and so 0 of 0.
+        says = shares > 0
+        lifts = np.ones((num_names, len(asked)))
+        np.divide(
+            in_value + strength * shares,
+            shares * (popularity + strength),
+            out=lifts,
+            where=says,
+        )
+        return np.log(lifts, out=lifts)
 
     def _share(self, position: int, row: int) -> float:
         """Of a value among its feature's actions; does not depend on now: both decay alike."""

@@ -9,7 +9,7 @@ next to go.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from models.questions import Query, Questions
 
 _NO_ITEM = -1
 
@@ -67,6 +69,25 @@ class CovisitationConfig:
             raise ValueError(f"strength: found {self.strength}, expected one above 0")
 
 
+class RowsAsked(NamedTuple):
+    """Rows that speak to queries.
+
+    Attributes:
+        codes: int64[R], the rows.
+        owners: int64[R], the query of each.
+        kinds: int64[R], what tells the rows of one query apart.
+    """
+
+    codes: NDArray[np.int64]
+    owners: NDArray[np.int64]
+    kinds: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[int, int, int]]) -> RowsAsked:
+        """Take rows as (row, query, kind)."""
+        return cls(*np.array(rows, np.int64).reshape(-1, 3).T)
+
+
 class PairCounts:
     """Rows of at most `num_slots` decayed counts, each of an item."""
 
@@ -83,7 +104,7 @@ class PairCounts:
         )
         self._code = self.table.columns["code"]
         self._log2_mass = self.table.columns["log2_mass"]
-        self._places = np.zeros(0, dtype=np.int64)
+        self._places = np.zeros(0, dtype=np.int32)
 
     def add(self, rows: Sequence[int], weights: Sequence[float], code: int, time_ms: int) -> None:
         """Adds `weights[i]` > 0 to the count of `code` in `rows[i]`; rows are different."""
@@ -101,51 +122,49 @@ class PairCounts:
         self._log2_mass.put(cell, EMPTY)
         return cell
 
-    def codes(self, rows: Sequence[int]) -> NDArray[np.int32]:
-        """Every item that has a count in one of `rows`, each once, ascending."""
-        codes: NDArray[np.int32] = np.unique(self._code.values[list(rows)])
-        return codes[1:] if codes.size and codes[0] == _NO_ITEM else codes
-
-    def slots(self, rows: Sequence[int]) -> NDArray[np.int32]:
+    def slots(self, rows: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int32]:
         """The items of each row's slots, int32[R, K], -1 where a slot is empty."""
-        slots: NDArray[np.int32] = self._code.values[list(rows)]
+        slots: NDArray[np.int32] = self._code.values[np.asarray(rows, np.int64)]
         return slots
 
-    def counts(self, rows: Sequence[int], now_ms: int) -> NDArray[np.float64]:
-        """The counts at `now_ms` in each row's slots, float64[R, K]."""
-        return values(self._log2_mass.values[list(rows)], now_ms, self._half_life_ms)
+    def counts(
+        self, rows: Sequence[int] | NDArray[np.integer], now_ms: int | NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """The counts in each row's slots, float64[R, K], at one `now_ms` or at one a row."""
+        masses = self._log2_mass.values[np.asarray(rows, np.int64)]
+        each = now_ms if isinstance(now_ms, int) else now_ms[:, None]
+        return values(masses, each, self._half_life_ms)
 
     def spread(
-        self,
-        slots: NDArray[np.int32],
-        amounts: NDArray[np.float64],
-        codes: NDArray[np.integer],
+        self, rows: RowsAsked, amounts: NDArray[np.float64], asked: Questions, num_kinds: int = 1
     ) -> NDArray[np.float64]:
-        """For each of `codes` the sum of the amounts in its slots.
+        """For each item the sum of the amounts in its slots of its query's rows.
 
         Args:
-            slots: int32[R, K], as `slots` gives them.
-            amounts: float64[A, R, K], several kinds of amounts at once.
-            codes: int[N], none negative.
+            rows: Of the queries.
+            amounts: float64[R, K], for each slot.
+            asked: N items.
+            num_kinds: Kinds of rows that are summed apart.
 
         Returns:
-            float64[A, N], 0 for items that are in no slot.
+            float64[num_kinds, N], 0 for items that are in no slot.
         """
-        num_kinds, num_codes = len(amounts), len(codes)
-        size = max(int(slots.max(initial=-1)), int(codes.max(initial=-1))) + 2
-        if self._places.size < size:
-            self._places = np.zeros(2 * size, dtype=np.int64)
-        # Place 0 is that of all other items, and of empty slots: -1 is the last cell.
-        places = self._places
-        places[codes] = np.arange(1, num_codes + 1)
-        of_kinds = np.arange(num_kinds)[:, None] * (num_codes + 1)
-        cells = places[slots.ravel()] + of_kinds
+        num_items, slots = len(asked), self.slots(rows.codes)
+        size = max(int(slots.max(initial=-1)), int(asked.codes.max(initial=-1))) + 2
+        if self._places.size < len(asked.queries) * size:
+            self._places = np.zeros(2 * len(asked.queries) * size, dtype=np.int32)
+        # A query's first cell is that of empty slots (code -1); no item is there.
+        places, cells = self._places, asked.owners * size + asked.codes + 1
+        places[cells] = np.arange(1, num_items + 1)
+        groups = places[(rows.owners * size + 1)[:, None] + slots]
+        groups = groups + (rows.kinds * (num_items + 1))[:, None]
         sums = np.bincount(
-            cells.ravel(), weights=amounts.ravel(), minlength=num_kinds * (num_codes + 1)
+            groups.ravel(), weights=amounts.ravel(), minlength=num_kinds * (num_items + 1)
         )
         # An item that is named twice has one place, the latter.
-        found: NDArray[np.float64] = sums[places[codes] + of_kinds]
-        places[codes] = 0
+        of_kinds = np.arange(num_kinds)[:, None] * (num_items + 1)
+        found: NDArray[np.float64] = sums[places[cells] + of_kinds]
+        places[cells] = 0
         return found
 
     def drop_codes(self, retired: NDArray[np.integer], num_codes: int) -> None:
@@ -176,63 +195,74 @@ class Covisitation:
         if pairs:
             self._pairs.add(list(pairs), list(pairs.values()), code, time_ms)
 
-    def followers(self, previous: Sequence[int]) -> NDArray[np.int32]:
-        """Every item that followed one of `previous`, each once, ascending."""
-        return self._pairs.codes([row for row in previous[: self.num_previous] if row >= 0])
+    def followers(self, queries: Sequence[Query]) -> list[NDArray[np.int32]]:
+        """For each query every item that followed one of `previous`, each once, ascending."""
+        rows = self._rows(queries)
+        slots = self._pairs.slots(rows.codes)
+        width = int(slots.max(initial=-1)) + 2
+        cells = np.unique((rows.owners * width + 1)[:, None] + slots)
+        owners, codes = np.divmod(cells, width)
+        codes -= 1
+        known = codes >= 0
+        ends = np.bincount(owners[known], minlength=len(queries)).cumsum()
+        return np.split(codes[known].astype(np.int32), ends[:-1]) if queries else []
 
-    def shares(
-        self,
-        previous: Sequence[int],
-        codes: NDArray[np.integer],
-        popularity: NDArray[np.float64],
-        now_ms: int,
-    ) -> NDArray[np.float64]:
-        """How likely each of `codes` comes next, as far as the user's last items can tell.
+    def shares(self, asked: Questions, popularity: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How likely each item comes next, as far as the user's last items can tell.
 
         An item's row says (count + k popularity) / (sum of the row + k), k being the strength; the
         rows of the known items of `previous` are averaged by their weights.
 
         Args:
-            previous: The user's last positive items, the latest first, unknown ones < 0.
-            codes: int[N], none negative.
+            asked: N items.
             popularity: Share of each of them in all actions, float64[N]; all there is to say for
                 users without known items.
-            now_ms: Event time.
 
         Returns:
             float64[N].
         """
-        lags = [lag for lag, row in enumerate(previous[: self.num_previous]) if row >= 0]
-        if not lags:
+        rows, num_queries = self._rows(asked.queries), len(asked.queries)
+        if not len(rows.codes):
             return popularity
-        rows = [previous[lag] for lag in lags]
-        counts = self._pairs.counts(rows, now_ms)
+        counts = self._pairs.counts(rows.codes, asked.query_times_ms[rows.owners])
+        weights = self._query_weights[rows.kinds]
+        total_B = np.bincount(rows.owners, weights=weights, minlength=num_queries)
         # What one action counts in each row.
-        of_action = self._query_weights[lags] / self._query_weights[lags].sum()
+        of_action = weights / total_B[rows.owners]
         of_action /= counts.sum(axis=1) + self._config.strength
         counts *= of_action[:, None]
-        shares: NDArray[np.float64]
-        shares = self._pairs.spread(self._pairs.slots(rows), counts[None], codes)[0]
-        shares += of_action.sum() * self._config.strength * popularity
+        all_one_kind = rows._replace(kinds=np.zeros_like(rows.kinds))
+        shares: NDArray[np.float64] = self._pairs.spread(all_one_kind, counts, asked)[0]
+        of_all_B = np.bincount(rows.owners, weights=of_action, minlength=num_queries)
+        credit_B = np.multiply(of_all_B, self._config.strength)
+        # Without known items popularity has all of the credit.
+        credit_B[total_B == 0] = 1.0
+        shares += credit_B[asked.owners] * popularity
         return shares
 
-    def causes(
-        self, previous: Sequence[int], codes: NDArray[np.integer], now_ms: int
-    ) -> NDArray[np.int32]:
-        """For each of `codes` the item of `previous` that speaks for it most, -1 where none."""
-        lags = [lag for lag, row in enumerate(previous[: self.num_previous]) if row >= 0]
-        if not lags or not len(codes):
-            return np.full(len(codes), _NO_ITEM, dtype=np.int32)
-        rows = np.array([previous[lag] for lag in lags], dtype=np.int32)
-        counts = self._pairs.counts(rows.tolist(), now_ms)
-        shares = counts * self._query_weights[lags][:, None]
+    def causes(self, asked: Questions) -> NDArray[np.int32]:
+        """For each item the one of its query's `previous` that speaks for it most, -1 for none."""
+        rows = self._rows(asked.queries)
+        if not len(rows.codes) or not len(asked):
+            return np.full(len(asked), _NO_ITEM, dtype=np.int32)
+        counts = self._pairs.counts(rows.codes, asked.query_times_ms[rows.owners])
+        shares = counts * self._query_weights[rows.kinds][:, None]
         shares /= counts.sum(axis=1, keepdims=True) + self._config.strength
-        # [R, K, N]: small, since a list has few items; each stands in one slot of a row.
-        is_slot = self._pairs.slots(rows.tolist())[:, :, None] == codes
-        found = np.einsum("rk,rkn->rn", shares, is_slot)
-        best: NDArray[np.int32]
-        best = np.where(found.max(axis=0) > 0, rows[found.argmax(axis=0)], _NO_ITEM)
-        return best
+        found = self._pairs.spread(rows, shares, asked, self.num_previous)
+        row_BP = np.full((len(asked.queries), self.num_previous), _NO_ITEM, np.int32)
+        row_BP[rows.owners, rows.kinds] = rows.codes
+        best = row_BP[asked.owners, found.argmax(axis=0)]
+        return np.where(found.max(axis=0) > 0, best, np.int32(_NO_ITEM))
+
+    def _rows(self, queries: Sequence[Query]) -> RowsAsked:
+        return RowsAsked.of(
+            [
+                (row, owner, lag)
+                for owner, query in enumerate(queries)
+                for lag, row in enumerate(query.previous[: self.num_previous])
+                if row >= 0
+            ]
+        )
 
     def drop(self, retired: NDArray[np.integer]) -> None:
         """Forgets retired items: their rows, and their slots in the rows of others."""

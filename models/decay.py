@@ -63,8 +63,11 @@ def value(log2_mass: float, now_ms: float, half_life_ms: float) -> float:
 
 
 def values(
-    log2_masses: NDArray[np.float64], now_ms: float, half_life_ms: float
+    log2_masses: NDArray[np.float64], now_ms: float | NDArray[np.int64], half_life_ms: float
 ) -> NDArray[np.float64]:
-    """The counts at `now_ms`, capped at 2^60; 0 where nothing was counted."""
+    """The counts at `now_ms`, capped at 2^60; 0 where nothing was counted.
+
+    Times may be given for each count, in any shape that fits.
+    """
     exponents = log2_masses - now_ms / half_life_ms
     return np.exp2(np.minimum(exponents, _MAX_LOG2, out=exponents), out=exponents)

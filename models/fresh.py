@@ -30,10 +30,12 @@ class Fresh:
             self._since_ms.put(code, since_ms)
             self._newest.touch(code)
 
-    def ages_ms(self, codes: NDArray[np.integer], now_ms: int) -> NDArray[np.int64]:
-        """Age of each item, never negative; very large where it is unknown."""
+    def ages_ms(
+        self, codes: NDArray[np.integer], now_ms: int | NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Age of each item at `now_ms` (its own or one), never negative; huge where unknown."""
         if not self.table.num_rows:
-            return np.full(len(codes), now_ms - _NEVER)
+            return np.zeros(len(codes), np.int64) + (now_ms - _NEVER)
         since_ms = np.where(codes >= 0, self._since_ms.values[codes], _NEVER)
         ages_ms: NDArray[np.int64] = np.maximum(now_ms - since_ms, 0)
         return ages_ms

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.columns import ColumnSpec
-from models.decay import EMPTY, added, value, values
+from models.decay import EMPTY, added, values
 from models.tables import Table
 
 if TYPE_CHECKING:
@@ -55,11 +55,14 @@ class ItemStatistics:
             column = table.columns["clicks"]
             column.put(row, added(column.cells[row], 1.0, time_ms, self._config.half_life_ms))
 
-    def features(self, codes: NDArray[np.integer], now_ms: int) -> NDArray[np.float32]:
+    def features(
+        self, codes: NDArray[np.integer], now_ms: int | NDArray[np.int64]
+    ) -> NDArray[np.float32]:
         """float32[N, 2]: log2(1 + impressions), and the smoothed click rate's log-odds.
 
-        The rate is (clicks + s r) / (impressions + s), r being the overall rate; negative codes
-        (unknown items) get what an item that was never shown gets.
+        All at `now_ms`, each item's own or one for all. The rate is
+        (clicks + s r) / (impressions + s), r being the overall rate; negative codes (unknown items)
+        get what an item that was never shown gets.
         """
         known = codes >= 0
         impressions = self._counts("impressions", codes, now_ms) * known
@@ -70,15 +73,17 @@ class ItemStatistics:
         columns = [np.log2(1 + impressions), np.log(rate / (1 - rate))]
         return np.stack(columns, axis=1).astype(np.float32)
 
-    def _counts(self, name: str, codes: NDArray[np.integer], now_ms: int) -> NDArray[np.float64]:
+    def _counts(
+        self, name: str, codes: NDArray[np.integer], now_ms: int | NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         if not self.table.num_rows:
             return np.zeros(len(codes))
         return values(self.table.columns[name].values[codes], now_ms, self._config.half_life_ms)
 
-    def _overall_rate(self, now_ms: int) -> float:
+    def _overall_rate(self, now_ms: int | NDArray[np.int64]) -> NDArray[np.float64]:
         """Of all items, itself smoothed by one click in twenty impressions."""
         impressions, clicks = (
-            value(self._totals.columns[name].cells[0], now_ms, self._config.half_life_ms)
+            values(self._totals.columns[name].values, now_ms, self._config.half_life_ms)
             for name in ("impressions", "clicks")
         )
         return (clicks + 1) / (impressions + 20)

@@ -34,29 +34,25 @@ def next_feature_names(source_names: Sequence[str]) -> list[str]:
     return [*[name + part for part in parts for name in source_names], COLD]
 
 
-def next_features(candidates: Candidates, *, is_cold: bool) -> NDArray[np.float32]:
-    """float32[N, 3 S + 1], in the order of `next_feature_names`; empty for no candidates.
-
-    Args:
-        candidates: All of the slate: the mean is theirs.
-        is_cold: Of the query.
-    """
-    scores = candidates.scores
+def next_features(candidates: Candidates) -> NDArray[np.float32]:
+    """float32[N, 3 S + 1], in the order of `next_feature_names`; each query's items are a slate."""
+    asked, scores = candidates.asked, candidates.scores
     num_items, num_sources = scores.shape
     features = np.zeros((num_items, 3 * num_sources + 1), dtype=np.float32)
     if not num_items:
         return features
     missing = np.isnan(scores)
-    if missing.any():
-        known = np.where(missing, np.float32(0), scores)
-        num_known = np.maximum(num_items - missing.sum(axis=0), 1)
-        means = known.sum(axis=0, dtype=np.float64) / num_known
-        features[:, :num_sources] = np.where(missing, 0.0, known - means)
-        features[:, num_sources : 2 * num_sources] = missing
-    else:
-        means = scores.sum(axis=0, dtype=np.float64) / num_items
-        features[:, :num_sources] = scores - means
+    known = np.where(missing, np.float32(0), scores)
+    # Slates without items have no place to begin a sum at.
+    has_items = asked.sizes > 0
+    starts = asked.starts[:-1][has_items]
+    num_known = np.add.reduceat(~missing, starts, axis=0, dtype=np.int64)
+    means = np.add.reduceat(known, starts, axis=0, dtype=np.float64) / np.maximum(num_known, 1)
+    slates = (has_items.cumsum() - 1)[asked.owners]
+    features[:, :num_sources] = np.where(missing, 0.0, known - means[slates])
+    features[:, num_sources : 2 * num_sources] = missing
     ranks = np.minimum(candidates.ranks, _RECIPROCALS.size - 1)
     features[:, 2 * num_sources : -1] = _RECIPROCALS[ranks]
-    features[:, -1] = is_cold
+    is_cold_B = np.array([query.is_cold for query in asked.queries], np.bool_)
+    features[:, -1] = is_cold_B[asked.owners]
     return features

@@ -122,7 +122,7 @@ class NextHead:
         return self.num_slates >= self._config.min_slates and learned < tuned
 
     def utilities(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
-        """By what to order a slate: float[N, F] gives float64[N]."""
+        """By what to order a slate, or several end to end: float[N, F] gives float64[N]."""
         return self.learned(features) if self.has_taken_over else self.tuned(features)
 
     def learned(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -151,11 +151,16 @@ class NextHead:
     def _utilities(
         self, features: NDArray[np.floating], weights: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        of_user = weights[: self._num]
-        if self._is_cold(features):
-            of_user = of_user + weights[self._num :]
-        # Not a BLAS product: learning must give the same bits on every machine.
-        utilities: NDArray[np.float64] = (features * of_user).sum(axis=1)
+        of_all, of_cold = weights[: self._num], weights[: self._num] + weights[self._num :]
+        if self._cold is None:
+            return _products(features, of_all)
+        # All rows of a slate say the same.
+        is_cold = features[:, self._cold] != 0
+        if is_cold.all():
+            return _products(features, of_cold)
+        utilities = _products(features, of_all)
+        if is_cold.any():
+            utilities[is_cold] = _products(features[is_cold], of_cold)
         return utilities
 
     def _is_cold(self, features: NDArray[np.floating]) -> bool:
@@ -185,6 +190,12 @@ class NextHead:
             column = self.progress.columns[name]
             column.put(0, column.cells[0] * kept + amount)
         self.progress.columns["num_slates"].put(0, self.num_slates + 1)
+
+
+def _products(features: NDArray[np.floating], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Not a BLAS product: learning must give the same bits on every machine.
+    products: NDArray[np.float64] = (features * weights).sum(axis=1)
+    return products
 
 
 _PROGRESS = ("learned_loss", "tuned_loss", "memory", "num_slates")

@@ -58,9 +58,9 @@ class Popularity:
         return value(self._total.cells[index], now_ms, self.half_lives_ms[index])
 
     def counts(
-        self, codes: NDArray[np.integer], now_ms: int, index: int = 0
+        self, codes: NDArray[np.integer], now_ms: int | NDArray[np.int64], index: int = 0
     ) -> NDArray[np.float64]:
-        """Count of each item at `now_ms`, for the half-life of that index."""
+        """Count of each item at `now_ms` (its own or one), for the half-life of that index."""
         return values(self._columns[index].values[codes], now_ms, self.half_lives_ms[index])
 
     def largest(self, num: int) -> NDArray[np.int64]:

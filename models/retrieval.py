@@ -3,58 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from models.questions import Query, Questions, joined
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
-    """What the sources may know about a request. All items are codes, unknown ones -1.
-
-    Attributes:
-        now_ms: Event time of the event that causes the list; for counters' decay and item ages.
-        previous: The user's last positive items, the latest first.
-        context_rows: Of `ContextPopularity.rows`, for the circumstances of that event.
-        session_num_actions: Actions of the user's session so far.
-        user_vector: The sequence encoder's query, float32[D]; None without a bundle.
-        counter_weights: The encoder's weights of the counters' log-scores, float32[3].
-    """
-
-    now_ms: int
-    previous: Sequence[int] = ()
-    context_rows: tuple[int, ...] = ()
-    session_num_actions: int = 0
-    user_vector: NDArray[np.float32] | None = None
-    counter_weights: NDArray[np.float32] | None = None
-    _kept: dict[tuple[Hashable, int], tuple[object, Any]] = field(
-        init=False, repr=False, compare=False, default_factory=dict
-    )
-
-    @property
-    def is_cold(self) -> bool:
-        """Whether the session, or all that is known of the user, begins with this request."""
-        return not self.session_num_actions or not self.previous
-
-    def once(self, what: Hashable, codes: NDArray[np.integer], compute: Callable[[], T]) -> T:
-        """What `compute` gives, computed once for the same question about the same array.
-
-        Sources share parts of their scores. A query is of one moment: between two uses of it
-        neither the models nor the array may change.
-        """
-        kept = self._kept.get((what, id(codes)))
-        if kept is None:
-            # The array is kept too, so that no other one can get its identity.
-            kept = self._kept[what, id(codes)] = (codes, compute())
-        result: T = kept[1]
-        return result
+__all__ = ["Candidates", "Query", "Questions", "RetrievalConfig", "Source", "retrieve", "score"]
 
 
 class Source(Protocol):
@@ -66,11 +26,11 @@ class Source(Protocol):
 
     name: str
 
-    def recall(self, query: Query, num: int) -> NDArray[np.integer]:
-        """At most `num` different codes, best first."""
+    def recall(self, queries: Sequence[Query], num: int) -> list[NDArray[np.integer]]:
+        """For each query at most `num` different codes, best first."""
 
-    def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Score of each code, float32[N], NaN where the source has nothing to say."""
+    def score(self, asked: Questions) -> NDArray[np.float32]:
+        """Score of each item, float32[N], NaN where the source has nothing to say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,100 +53,139 @@ class RetrievalConfig:
     max_candidates: int = 300
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Candidates:
-    """N merged items with what each of S sources says about them.
+    """Each query's merged items, N in all, with what each of S sources says about them.
 
     Attributes:
-        codes: int32[N], each once.
+        asked: The items, query after query, no item twice for one query.
         scores: float32[N, S], NaN where a source says nothing.
         ranks: int32[N, S], from 1 for a source's best proposal; 0 where it did not propose it.
     """
 
-    codes: NDArray[np.int32]
+    asked: Questions
     scores: NDArray[np.float32]
     ranks: NDArray[np.int32]
 
     def __len__(self) -> int:
-        return len(self.codes)
+        return len(self.asked)
+
+    @property
+    def codes(self) -> NDArray[np.integer]:
+        """int[N], the items."""
+        return self.asked.codes
+
+    def of(self, index: int) -> Candidates:
+        """The candidates of one query."""
+        part = self.asked.part(index)
+        return Candidates(
+            asked=self.asked.of(index), scores=self.scores[part], ranks=self.ranks[part]
+        )
 
 
 def retrieve(
     sources: Sequence[Source],
-    query: Query,
+    queries: Sequence[Query],
     config: RetrievalConfig,
-    exclude: Callable[[NDArray[np.int32]], NDArray[np.bool_]] | None = None,
+    exclude: Callable[[Questions], NDArray[np.bool_]] | None = None,
 ) -> Candidates:
     """Asks every source, merges, drops what is excluded and scores the rest by all sources.
 
     Args:
         sources: In the order of the columns of the result.
-        query: The request.
+        queries: The requests.
         config: Limits.
-        exclude: Says which codes must not be recommended (acted on, hidden, withdrawn).
+        exclude: Says which items must not be recommended (acted on, hidden, withdrawn).
 
     Returns:
-        Candidates in order of their best rank with any source (ties: the earlier source).
+        Each query's candidates in order of their best rank with any source (ties: the earlier
+        source).
     """
-    proposals = [
-        source.recall(query, limit) if (limit := config.limits.get(source.name, 0)) else _NOTHING
-        for source in sources
-    ]
-    codes = _interleaved(proposals)
-    if exclude is not None and codes.size:
-        codes = codes[~exclude(codes)]
-    codes = codes[: config.max_candidates]
-    return Candidates(
-        codes=codes, scores=score(sources, query, codes), ranks=_ranks(proposals, codes)
+    proposals = _Proposals(
+        [
+            joined(source.recall(queries, limit))
+            if (limit := config.limits.get(source.name, 0))
+            else (_NOTHING, np.zeros(len(queries), np.int64))
+            for source in sources
+        ],
+        len(queries),
     )
+    asked = proposals.merged(queries)
+    if exclude is not None and len(asked):
+        asked = asked.picked(~exclude(asked))
+    if len(asked) and asked.sizes.max() > config.max_candidates:
+        within = np.arange(len(asked)) - asked.starts[asked.owners]
+        asked = asked.picked(within < config.max_candidates)
+    return Candidates(asked=asked, scores=score(sources, asked), ranks=proposals.ranks(asked))
 
 
-def score(sources: Sequence[Source], query: Query, codes: NDArray[np.int32]) -> NDArray[np.float32]:
+def score(sources: Sequence[Source], asked: Questions) -> NDArray[np.float32]:
     """What every source says about given items, float32[N, S]; NaN where nothing.
 
-    Codes may be -1 (items without a code): no source is asked about them.
+    Codes may be -1 here (items without a code): no source is asked about them.
     """
-    scores = np.full((len(codes), len(sources)), np.nan, dtype=np.float32)
-    known = codes >= 0
+    scores = np.full((len(asked), len(sources)), np.nan, dtype=np.float32)
+    known = asked.codes >= 0
     everything = bool(known.all())
-    of_known = codes if everything else codes[known]
+    of_known = asked if everything else asked.picked(known)
     for column, source in enumerate(sources):
-        scores[slice(None) if everything else known, column] = source.score(query, of_known)
+        scores[slice(None) if everything else known, column] = source.score(of_known)
     return scores
 
 
 _NOTHING = np.empty(0, dtype=np.int32)
 
 
-def _interleaved(proposals: Sequence[NDArray[np.integer]]) -> NDArray[np.int32]:
-    """Every code once, by its best rank, then by source."""
-    given = [codes for codes in proposals if len(codes)]
-    if not given:
-        return _NOTHING
-    table = np.full((max(map(len, given)), len(given)), -1, dtype=np.int32)
-    for column, codes in enumerate(given):
-        table[: len(codes), column] = codes
-    flat = table.ravel()
-    flat = flat[flat >= 0]
-    # Written backwards, the first of equal codes stays; cells that no code names are never read.
-    places = np.arange(flat.size, dtype=np.int32)
-    first = np.empty(int(flat.max()) + 1, dtype=np.int32)
-    first[flat[::-1]] = places[::-1]
-    merged: NDArray[np.int32] = flat[first[flat] == places]
-    return merged
+class _Proposals:
+    """What each source proposes to each query, best first.
 
+    A *cell* stands for an item of a query: no two queries share one.
+    """
 
-def _ranks(proposals: Sequence[NDArray[np.integer]], codes: NDArray[np.int32]) -> NDArray[np.int32]:
-    ranks = np.zeros((len(codes), len(proposals)), dtype=np.int32)
-    if not len(codes):
+    def __init__(
+        self, of_sources: Sequence[tuple[NDArray[np.int32], NDArray[np.int64]]], num_queries: int
+    ) -> None:
+        self._num_queries = num_queries
+        largest = max((int(codes.max(initial=-1)) for codes, _ in of_sources), default=-1)
+        self._width = largest + 1
+        self._cells = []
+        self._ranks = []
+        for codes, sizes in of_sources:
+            owners = np.repeat(np.arange(num_queries), sizes)
+            starts = sizes.cumsum() - sizes
+            self._cells.append(owners * self._width + codes)
+            self._ranks.append(np.arange(len(codes)) - starts[owners])
+
+    def merged(self, queries: Sequence[Query]) -> Questions:
+        """Every item of a query once, by its best rank, then by source."""
+        num_sources = len(self._cells)
+        longest = 1 + max((int(ranks.max(initial=-1)) for ranks in self._ranks), default=-1)
+        table = np.full((self._num_queries, longest, num_sources), -1, np.int64)
+        for column, (cells, ranks) in enumerate(zip(self._cells, self._ranks, strict=True)):
+            if len(cells):
+                table[cells // self._width, ranks, column] = cells
+        flat = table.ravel()
+        flat = flat[flat >= 0]
+        # Written backwards, the first of equal cells stays; what nobody names is never read.
+        places = np.arange(flat.size)
+        first = np.empty(self._num_queries * self._width, np.int64)
+        first[flat[::-1]] = places[::-1]
+        cells = flat[first[flat] == places]
+        owners = cells // max(self._width, 1)
+        return Questions(
+            queries=queries,
+            codes=(cells - owners * self._width).astype(np.int32),
+            sizes=np.bincount(owners, minlength=self._num_queries),
+        )
+
+    def ranks(self, asked: Questions) -> NDArray[np.int32]:
+        """int32[N, S], each source's rank of each item, from 1; 0 where it was not proposed."""
+        ranks = np.zeros((len(asked), len(self._cells)), np.int32)
+        rank_of = np.zeros(self._num_queries * self._width, np.int32)
+        wanted = asked.owners * self._width + asked.codes
+        for column, cells in enumerate(self._cells):
+            if len(cells):
+                rank_of[cells] = self._ranks[column] + 1
+                ranks[:, column] = rank_of[wanted]
+                rank_of[cells] = 0
         return ranks
-    largest = int(codes.max())
-    rank_of = np.zeros(largest + 2, dtype=np.int32)
-    for column, proposed in enumerate(proposals):
-        if len(proposed):
-            # Codes that were excluded may be larger than any that is left: they share a last cell.
-            cells = np.minimum(proposed, largest + 1)
-            rank_of[cells] = np.arange(1, len(proposed) + 1)
-            ranks[:, column] = rank_of[codes]
-            rank_of[cells] = 0
-    return ranks

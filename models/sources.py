@@ -6,39 +6,44 @@ is the natural weight of each in a softmax over candidates.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from models.questions import Questions, joined
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from models.context_popularity import ContextPopularity
     from models.covisitation import Covisitation
     from models.fresh import Fresh
     from models.popularity import Popularity
-    from models.retrieval import Query
+    from models.questions import Query
 
 _FLOOR = 1e-3
 """Actions that every item is credited with, so that logarithms stay finite."""
 _NOTHING = np.empty(0, dtype=np.int64)
 
 
-def _counts(
-    popularity: Popularity, query: Query, codes: NDArray[np.integer], index: int = 0
-) -> NDArray[np.float64]:
-    return query.once(
-        ("popularity", index), codes, lambda: popularity.counts(codes, query.now_ms, index)
+def _counts(popularity: Popularity, asked: Questions, index: int = 0) -> NDArray[np.float64]:
+    return asked.once(
+        ("popularity", index), lambda: popularity.counts(asked.codes, asked.now_ms, index)
     )
 
 
-def _shares(
-    popularity: Popularity, query: Query, codes: NDArray[np.integer]
-) -> NDArray[np.float64]:
+def _shares(popularity: Popularity, asked: Questions) -> NDArray[np.float64]:
     """Each item's share of all actions now; one action is credited to all items together."""
-    total = popularity.total(query.now_ms) + 1.0
-    return query.once("shares", codes, lambda: (_counts(popularity, query, codes) + _FLOOR) / total)
+
+    def compute() -> NDArray[np.float64]:
+        total_B = np.array([popularity.total(query.now_ms) + 1.0 for query in asked.queries])
+        shares: NDArray[np.float64]
+        shares = (_counts(popularity, asked) + _FLOOR) / total_B[asked.owners]
+        return shares
+
+    return asked.once("shares", compute)
 
 
 class TrendingSource:
@@ -49,18 +54,15 @@ class TrendingSource:
     def __init__(self, popularity: Popularity) -> None:
         self._popularity = popularity
 
-    def recall(self, query: Query, num: int) -> NDArray[np.integer]:
+    def recall(self, queries: Sequence[Query], num: int) -> list[NDArray[np.integer]]:
         """The largest counts."""
-        del query
-        return self._popularity.largest(num)
+        return [self._popularity.largest(num)] * len(queries)
 
-    def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
+    def score(self, asked: Questions) -> NDArray[np.float32]:
         """Finite for every item."""
         # The transformer adds this score to its own.
-        return query.once(
-            self.name,
-            codes,
-            lambda: np.log(_shares(self._popularity, query, codes)).astype(np.float32),
+        return asked.once(
+            self.name, lambda: np.log(_shares(self._popularity, asked)).astype(np.float32)
         )
 
 
@@ -76,15 +78,15 @@ class VelocitySource:
         # Counts of a steady rate are proportional to the half-life.
         self._scale = half_lives_ms[long_index] / half_lives_ms[0]
 
-    def recall(self, query: Query, num: int) -> NDArray[np.integer]:
+    def recall(self, queries: Sequence[Query], num: int) -> list[NDArray[np.integer]]:
         """Nothing."""
-        del query, num
-        return _NOTHING
+        del num
+        return [_NOTHING] * len(queries)
 
-    def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
+    def score(self, asked: Questions) -> NDArray[np.float32]:
         """0 for a steady rate and for items nobody acts on."""
-        recent = _counts(self._popularity, query, codes) * self._scale
-        longer = _counts(self._popularity, query, codes, self._long_index)
+        recent = _counts(self._popularity, asked) * self._scale
+        longer = _counts(self._popularity, asked, self._long_index)
         return np.log((recent + 1.0) / (longer + 1.0)).astype(np.float32)
 
 
@@ -100,26 +102,26 @@ class CovisitationSource:
         self._covisitation = covisitation
         self._popularity = popularity
 
-    def recall(self, query: Query, num: int) -> NDArray[np.integer]:
+    def recall(self, queries: Sequence[Query], num: int) -> list[NDArray[np.integer]]:
         """The best of what followed; nothing for users without history."""
         # The transformer asks for the first of them, too.
-        return query.once(self.name, _NOTHING, lambda: self._ranked(query))[:num]
+        missing = [query for query in queries if self.name not in query.kept]
+        for query, ranked in zip(missing, self._ranked(missing), strict=True):
+            query.kept[self.name] = ranked
+        return [query.kept[self.name][:num] for query in queries]
 
-    def _ranked(self, query: Query) -> NDArray[np.integer]:
-        followers = self._covisitation.followers(query.previous)
-        if followers.size <= 1:
-            return followers
-        return followers[np.argsort(-self._log_shares(query, followers), kind="stable")]
+    def _ranked(self, queries: Sequence[Query]) -> list[NDArray[np.integer]]:
+        codes, sizes = joined(self._covisitation.followers(queries))
+        asked = Questions(queries=queries, codes=codes, sizes=sizes)
+        order = np.lexsort((-self._log_shares(asked), asked.owners))
+        return np.split(codes[order], asked.starts[1:-1]) if queries else []
 
-    def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
+    def score(self, asked: Questions) -> NDArray[np.float32]:
         """Finite for every item."""
-        return query.once(
-            self.name, codes, lambda: self._log_shares(query, codes).astype(np.float32)
-        )
+        return asked.once(self.name, lambda: self._log_shares(asked).astype(np.float32))
 
-    def _log_shares(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float64]:
-        popularity = _shares(self._popularity, query, codes)
-        shares = self._covisitation.shares(query.previous, codes, popularity, query.now_ms)
+    def _log_shares(self, asked: Questions) -> NDArray[np.float64]:
+        shares = self._covisitation.shares(asked, _shares(self._popularity, asked))
         log_shares: NDArray[np.float64] = np.log(shares)
         return log_shares
 
@@ -132,14 +134,13 @@ class FreshSource:
     def __init__(self, fresh: Fresh) -> None:
         self._fresh = fresh
 
-    def recall(self, query: Query, num: int) -> NDArray[np.integer]:
+    def recall(self, queries: Sequence[Query], num: int) -> list[NDArray[np.integer]]:
         """The newest."""
-        del query
-        return self._fresh.newest(num)
+        return [self._fresh.newest(num)] * len(queries)
 
-    def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
+    def score(self, asked: Questions) -> NDArray[np.float32]:
         """Finite for every item, at most 0."""
-        minutes = self._fresh.ages_ms(codes, query.now_ms) / 60_000
+        minutes = self._fresh.ages_ms(asked.codes, asked.now_ms) / 60_000
         return (-np.log1p(minutes)).astype(np.float32)
 
 
@@ -167,20 +168,23 @@ class ContextSource:
         self._popularity = popularity
         self._index = popularity_index
 
-    def recall(self, query: Query, num: int) -> NDArray[np.integer]:
+    def recall(self, queries: Sequence[Query], num: int) -> list[NDArray[np.integer]]:
         """Nothing."""
-        del query, num
-        return _NOTHING
+        del num
+        return [_NOTHING] * len(queries)
 
-    def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
+    def score(self, asked: Questions) -> NDArray[np.float32]:
         """NaN where the event did not carry the feature."""
-        rows = query.context_rows
-        if self._position >= len(rows) or rows[self._position] < 0:
-            return np.full(len(codes), math.nan, dtype=np.float32)
-        lifts = query.once("contexts", codes, lambda: self._lifts(query, codes))
-        lift: NDArray[np.float32] = lifts[self._position].astype(np.float32)
-        return lift
+        carries_B = np.array([self._is_carried(query) for query in asked.queries], np.bool_)
+        if not carries_B.any():
+            return np.full(len(asked), np.nan, dtype=np.float32)
+        lifts = asked.once("contexts", lambda: self._lifts(asked))
+        of_items = carries_B[asked.owners]
+        return np.where(of_items, lifts[self._position], np.nan).astype(np.float32)
 
-    def _lifts(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float64]:
-        popularity = _counts(self._popularity, query, codes, self._index)
-        return self._contexts.lifts(query.context_rows, codes, popularity, query.now_ms)
+    def _is_carried(self, query: Query) -> bool:
+        rows = query.context_rows
+        return self._position < len(rows) and rows[self._position] >= 0
+
+    def _lifts(self, asked: Questions) -> NDArray[np.float64]:
+        return self._contexts.lifts(asked, _counts(self._popularity, asked, self._index))

@@ -12,12 +12,11 @@ Shape letters: B queries, N items of the bundle, I item vector width.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.retrieval import Query
+from models.questions import Query, Questions, joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 _MINUTE_MS = 60_000
 _NO_ROW = -1
+_NOTHING = np.empty(0, np.int32)
 _NO_WEIGHTS = np.zeros(3, np.float32)
 
 
@@ -67,68 +67,73 @@ class TransformerSource:
         self._row_of_code: NDArray[np.int64] = np.empty(0, np.int64)
         self._known_codes: NDArray[np.int32] = np.empty(0, np.int32)
         self._known_vectors_NI = self._vectors_NI[:0]
-        self._is_listed = np.zeros(64, np.bool_)
-        self._recalled: dict[int, tuple[Query, NDArray[np.int32]]] = {}
+        self._marks = np.zeros(0, np.bool_)
 
-    def prepare(self, queries: Sequence[Query], num: int) -> None:
-        """Recall for a batch of queries in one product; `recall` then answers from it."""
+    def recall(self, queries: Sequence[Query], num: int) -> list[NDArray[np.integer]]:
+        """The best by vector and popularity; nothing where no encoder has seen the user."""
         self._follow_vocabulary()
-        self._recalled.clear()
-        asked = [query for query in queries if query.user_vector is not None]
-        if not asked or not self._known_codes.size or num <= 0:
-            return
-        vectors_BI = np.stack([_vector(query) for query in asked])
-        logits_BN = vectors_BI @ self._known_vectors_NI.T
+        found: list[NDArray[np.integer]] = [_NOTHING] * len(queries)
+        seen = [at for at, query in enumerate(queries) if query.user_vector is not None]
+        if seen and self._known_codes.size and num > 0:
+            logits_BN = self._recall_logits([queries[at] for at in seen])
+            for at, logits in zip(seen, logits_BN, strict=True):
+                found[at] = self._known_codes[_largest(logits, num)]
+        return found
+
+    def _recall_logits(self, queries: Sequence[Query]) -> NDArray[np.float32]:
+        logits_BN: NDArray[np.float32]
+        logits_BN = np.stack([_vector(query) for query in queries]) @ self._known_vectors_NI.T
         # Recall looks at the popularity of the minute: it is the same for all of a batch.
-        minutes = [query.now_ms // _MINUTE_MS for query in asked]
+        minutes = [query.now_ms // _MINUTE_MS for query in queries]
         for minute in dict.fromkeys(minutes):
             of_minute = np.array([one == minute for one in minutes])
-            moment = replace(asked[0], now_ms=minute * _MINUTE_MS)
-            popularity_N = self._trending.score(moment, self._known_codes)
-            weights_B = np.array([_weights(query)[0] for query in asked], np.float32) * of_minute
+            moment = Questions.of_one(Query(now_ms=minute * _MINUTE_MS), self._known_codes)
+            popularity_N = self._trending.score(moment)
+            weights_B = np.array([_weights(query)[0] for query in queries], np.float32) * of_minute
             logits_BN += weights_B[:, None] * popularity_N
-        for row, query in enumerate(asked):
-            self._recalled[id(query)] = query, self._known_codes[_largest(logits_BN[row], num)]
+        return logits_BN
 
-    def recall(self, query: Query, num: int) -> NDArray[np.integer]:
-        """The best by vector and popularity; nothing where no encoder has seen the user."""
-        if query.user_vector is None:
-            return np.empty(0, np.int32)
-        if id(query) not in self._recalled:
-            self.prepare([query], num)
-        found = self._recalled.get(id(query))
-        return np.empty(0, np.int32) if found is None else found[1][:num]
-
-    def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
+    def score(self, asked: Questions) -> NDArray[np.float32]:
         """NaN for items that the bundle does not know, and without a user vector."""
-        scores = np.full(len(codes), np.nan, np.float32)
-        if query.user_vector is None:
-            return scores
-        # Within a batch codes are neither given nor retired: lengths tell whether one was prepared.
+        scores = np.full(len(asked), np.nan, np.float32)
+        # Within a batch codes are neither given nor retired: lengths tell whether one was asked.
         if len(self._keys) != self._vocabulary.num_rows:
             self._follow_vocabulary()
-        if not self._row_of_code.size:
+        is_seen_B = np.array([query.user_vector is not None for query in asked.queries], np.bool_)
+        if not self._row_of_code.size or not is_seen_B.any():
             return scores
-        rows = self._row_of_code[codes]
-        known = rows >= 0
-        # einsum, not a BLAS product: an item's score must not depend on its neighbours.
-        logits = np.einsum("ni,i->n", self._vectors_NI[rows], query.user_vector)
-        logits += self._counters(query, codes)
+        rows = self._row_of_code[asked.codes]
+        known = (rows >= 0) & is_seen_B[asked.owners]
+        logits = self._counters(asked)
+        for index, query in enumerate(asked.queries):
+            if query.user_vector is not None:
+                part = asked.part(index)
+                # einsum, not a BLAS product: an item's score must not depend on its neighbours.
+                logits[part] += np.einsum(
+                    "ni,i->n", self._vectors_NI[rows[part]], query.user_vector
+                )
         np.copyto(scores, logits, where=known)
         return scores
 
-    def _counters(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
-        weights = _weights(query)
-        added: NDArray[np.float32] = weights[0] * self._trending.score(query, codes)
-        listed = self._covisitation.recall(query, self._num_listed)
-        is_listed = self._is_listed
-        if is_listed.size < len(self._keys):
-            is_listed = self._is_listed = np.zeros(2 * len(self._keys), np.bool_)
-        is_listed[listed] = True
-        log_scores = self._covisitation.score(query, codes)
-        np.add(added, weights[1] * log_scores + weights[2], out=added, where=is_listed[codes])
-        is_listed[listed] = False
+    def _counters(self, asked: Questions) -> NDArray[np.float32]:
+        weights_B3 = np.stack([_weights(query) for query in asked.queries])
+        weights_N3 = weights_B3[asked.owners]
+        added: NDArray[np.float32] = weights_N3[:, 0] * self._trending.score(asked)
+        lifts = weights_N3[:, 1] * self._covisitation.score(asked) + weights_N3[:, 2]
+        np.add(added, lifts, out=added, where=self._is_listed(asked))
         return added
+
+    def _is_listed(self, asked: Questions) -> NDArray[np.bool_]:
+        """Whether each item is among those that co-visitation lists for its query."""
+        listed, sizes = joined(self._covisitation.recall(asked.queries, self._num_listed))
+        width, num_queries = len(self._keys), len(asked.queries)
+        if self._marks.size < num_queries * width:
+            self._marks = np.zeros(num_queries * width, np.bool_)
+        cells = np.repeat(np.arange(num_queries), sizes) * width + listed
+        self._marks[cells] = True
+        is_listed: NDArray[np.bool_] = self._marks[asked.owners * width + asked.codes]
+        self._marks[cells] = False
+        return is_listed
 
     def _follow_vocabulary(self) -> None:
         """Find every code's row of the item matrix, when codes were given or retired."""

@@ -44,7 +44,7 @@ class JudgedList:
     """
 
     made: RecommendationList
-    codes: npt.NDArray[np.int32]
+    codes: npt.NDArray[np.integer]
     by_source: Mapping[str, npt.NDArray[np.float32]]
     by_model: Mapping[str, npt.NDArray[np.float64]]
     context: Context | None
@@ -130,17 +130,13 @@ class Judge:
 
     def _orders(self, ranked: Ranked, asked: Asked) -> dict[str, npt.NDArray[np.float64]]:
         online, candidates = self._live.online, ranked.candidates
-        known = asked.state.previous_positive_keys(1, self._table)
-        is_cold = not asked.state.session_num_actions or not known
-        features_NF = next_features(candidates, is_cold=is_cold)
+        features_NF = next_features(candidates)
         orders = {
             NEXT_HEAD: online.next.learned(features_NF),
             SOURCE_ORDER: online.next.tuned(features_NF),
         }
         if online.click.evidence > 0:
-            keys = online.vocabulary.keys[candidates.codes]
-            rows = self._live.catalogue.rows_of(keys)
-            features = self._featurer.of_candidates(asked, keys, rows, candidates, self._live)
+            features = self._featurer.of_candidates([asked], candidates, self._live)
             orders[CLICK_HEAD] = online.click.logits(features.relevance)
         return orders
 

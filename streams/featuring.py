@@ -1,7 +1,7 @@
 """How do a slate and a moment become the click head's inputs, at impressions and at serving alike?
 
 Shown items get the very scores and numbers that they would have got as candidates at that moment:
-both ways lead through `SlateInput` and the one feature function. What an impression says of its
+both ways lead through `SlatesInput` and the one feature function. What an impression says of its
 items (a price) wins over what the catalogue says of them.
 """
 
@@ -13,15 +13,18 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from featurestore.columns import KEY_BYTES
 from featurestore.events import Impression, ShownItem
-from featurestore.features import FeatureLayout, SlateFeatures, SlateInput, slate_features
+from featurestore.features import FeatureLayout, SlateFeatures, SlatesInput, slates_features
 from featurestore.keys import item_keys
-from models.retrieval import Candidates, Query, score
+from models.retrieval import Candidates, Query, Questions, score
 from streams.live import LiveModels
 from streams.queries import Asked
 
 _NUM_RECENT: Final = 20
 """Actions whose items' categories tell what the user is looking at."""
+_BATCH: Final = 64
+"""Impressions that are featured together: more would leave the processor's cache."""
 
 
 class Featurer:
@@ -37,87 +40,115 @@ class Featurer:
         self.layout = layout
         self._columns = [list(all_source_names).index(name) for name in layout.source_names]
 
-    def of_impression(
-        self, asked: Asked, event: Impression, query: Query, live: LiveModels
-    ) -> SlateFeatures:
-        """Return the features of what was shown, on the state just before."""
-        keys = item_keys([shown.item_id for shown in event.items])
-        codes = live.online.vocabulary.codes(keys.tolist())
+    def of_impressions(
+        self,
+        asked: Sequence[Asked],
+        events: Sequence[Impression],
+        queries: Sequence[Query],
+        live: LiveModels,
+    ) -> list[SlateFeatures]:
+        """Return the features of what was shown, each on the user's state just before.
+
+        Args:
+            asked: The moments.
+            events: What was shown at each.
+            queries: What the sources know at each.
+            live: The models.
+        """
+        features: list[SlateFeatures] = []
+        for start in range(0, len(events), _BATCH):
+            part = slice(start, start + _BATCH)
+            features += self._of_some(asked[part], events[part], queries[part], live)
+        return features
+
+    def _of_some(
+        self,
+        asked: Sequence[Asked],
+        events: Sequence[Impression],
+        queries: Sequence[Query],
+        live: LiveModels,
+    ) -> list[SlateFeatures]:
+        items = [shown for event in events for shown in event.items]
+        keys = item_keys([shown.item_id for shown in items])
         rows = live.catalogue.rows_of(keys)
-        numeric = live.catalogue.numeric(rows)
-        return slate_features(
-            self.layout,
-            asked.state,
-            self._slate(
-                asked,
-                keys=keys,
-                codes=codes,
-                rows=rows,
-                positions=np.array([shown.position for shown in event.items], np.int32),
-                numeric=_over(numeric, event.items, self.layout.config.numeric),
-                scores=score([live.sources[column] for column in self._columns], query, codes),
-                live=live,
-            ),
+        questions = Questions(
+            queries=queries,
+            codes=live.online.vocabulary.codes(keys.tolist()),
+            sizes=np.array([len(event.items) for event in events], np.int64),
         )
+        relevance, examination = self._features(
+            asked,
+            questions,
+            keys=keys,
+            rows=rows,
+            positions=np.array([shown.position for shown in items], np.int32),
+            numeric=_over(live.catalogue.numeric(rows), items, self.layout.config.numeric),
+            scores=score([live.sources[column] for column in self._columns], questions),
+            live=live,
+        )
+        parts = map(questions.part, range(len(events)))
+        return [SlateFeatures(relevance[part], examination[part]) for part in parts]
 
     def of_candidates(
         self,
-        asked: Asked,
-        keys: npt.NDArray[np.uint64],
-        rows: npt.NDArray[np.int64],
+        asked: Sequence[Asked],
         candidates: Candidates,
         live: LiveModels,
     ) -> SlateFeatures:
-        """Return the features of what is to be ranked; no position is known.
+        """Return the features of what is to be ranked, end to end; no position is known.
 
         Args:
-            asked: The moment.
-            keys: Of the candidates.
-            rows: Of the catalogue.
-            candidates: With their scores.
+            asked: The moments.
+            candidates: Of each, with their scores.
             live: The models.
         """
-        return slate_features(
-            self.layout,
-            asked.state,
-            self._slate(
-                asked,
-                keys=keys,
-                codes=candidates.codes,
-                rows=rows,
-                positions=None,
-                numeric=live.catalogue.numeric(rows),
-                scores=candidates.scores[:, self._columns],
-                live=live,
-            ),
+        rows = live.rows.of_codes(candidates.codes)
+        return self._features(
+            asked,
+            candidates.asked,
+            keys=live.online.vocabulary.keys[candidates.codes],
+            rows=rows,
+            positions=None,
+            numeric=live.catalogue.numeric(rows),
+            scores=candidates.scores[:, self._columns],
+            live=live,
         )
 
-    def _slate(
+    def _features(
         self,
-        asked: Asked,
+        asked: Sequence[Asked],
+        questions: Questions,
         *,
         keys: npt.NDArray[np.uint64],
-        codes: npt.NDArray[np.int32],
         rows: npt.NDArray[np.int64],
         positions: npt.NDArray[np.int32] | None,
         numeric: npt.NDArray[np.float32],
         scores: npt.NDArray[np.float32],
         live: LiveModels,
-    ) -> SlateInput:
+    ) -> SlateFeatures:
         catalogue, online = live.catalogue, live.online
-        return SlateInput(
+        slates = SlatesInput(
+            sizes=questions.sizes,
             keys=keys,
             positions=positions,
             numeric=numeric,
-            context=asked.context or {},
+            contexts=[one.context or {} for one in asked],
             source_scores=scores,
-            statistics=online.statistics.features(codes, asked.now_ms),
-            ages_s=_ages_s(rows, codes, asked.now_ms, live),
+            statistics=online.statistics.features(questions.codes, questions.now_ms),
+            ages_s=_ages_s(rows, questions.codes, questions.now_ms, live),
             categories=catalogue.categories(rows),
-            recent_categories=catalogue.categories(
-                catalogue.rows_of(asked.state.history(_NUM_RECENT).keys)
-            ),
+            recent_categories=_recent_categories(asked, live),
         )
+        return slates_features(self.layout, [one.state for one in asked], slates)
+
+
+def _recent_categories(asked: Sequence[Asked], live: LiveModels) -> list[npt.NDArray[np.int32]]:
+    """The categories of the items that each user acted upon last."""
+    recent = [one.state.actions.keys[-_NUM_RECENT * KEY_BYTES :] for one in asked]
+    keys = np.frombuffer(b"".join(recent), "<u4")
+    categories = live.catalogue.categories(live.catalogue.rows_of(keys))
+    ends = np.cumsum([len(one) // KEY_BYTES for one in recent])
+    return np.split(categories, ends[:-1])
 
 
 def _over(
@@ -133,7 +164,10 @@ def _over(
 
 
 def _ages_s(
-    rows: npt.NDArray[np.int64], codes: npt.NDArray[np.int32], now_ms: int, live: LiveModels
+    rows: npt.NDArray[np.int64],
+    codes: npt.NDArray[np.integer],
+    now_ms: npt.NDArray[np.int64],
+    live: LiveModels,
 ) -> npt.NDArray[np.float64]:
     """Seconds since publication, or since the item first appeared where that is not known."""
     appeared = live.online.fresh.ages_ms(codes, now_ms) / 1000

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -21,14 +21,17 @@ from featurestore.lists import AsOf, RecommendationList, RecommendedItem
 from featurestore.state import UserState
 from models.next_features import next_features
 from models.ranking import best_first, diversify
-from models.retrieval import Candidates, Query, RetrievalConfig, retrieve
+from models.retrieval import Candidates, Query, Questions, RetrievalConfig, retrieve
 from streams.featuring import Featurer
-from streams.live import TRANSFORMER, LiveModels
+from streams.live import LiveModels
 from streams.newcomers import turn_of
 from streams.queries import Asked
 from streams.recommending import Ranked, items_of
 from streams.sections import RankingConfig
 from streams.stopwatch import Laps
+
+_BATCH: Final = 16
+"""Lists that are computed together: more would leave the processor's cache."""
 
 
 class ListRequest(NamedTuple):
@@ -136,25 +139,34 @@ class ListBuilder:
             laps: Takes the time of each stage.
         """
         listing = Listing()
-        if not requests:
-            return listing
-        live.prepare(queries, self._retrieval.limits.get(TRANSFORMER, 0))
-        found = [
-            self._recall(request, query, live)
-            for request, query in zip(requests, queries, strict=True)
-        ]
+        for start in range(0, len(requests), _BATCH):
+            part = slice(start, start + _BATCH)
+            self._add(requests[part], queries[part], live, computed_at_ms, laps, listing)
+        return listing
+
+    def _add(
+        self,
+        requests: Sequence[ListRequest],
+        queries: Sequence[Query],
+        live: LiveModels,
+        computed_at_ms: int,
+        laps: Laps,
+        listing: Listing,
+    ) -> None:
+        live.follow()
+        candidates = self._recall(requests, queries, live)
         laps.lap("recall")
-        by_clicks = self._ranks_by_clicks(live)
-        ranked = [
-            self._rank(request, query, candidates, live, by_clicks=by_clicks)
-            for request, query, candidates in zip(requests, queries, found, strict=True)
-        ]
+        ranked = self._rank(requests, candidates, live)
         laps.lap("rank")
-        listing.ranked = ranked
+        listing.ranked += ranked
         versions = live.versions(self._config_digest)
-        for request, query, one in zip(requests, queries, ranked, strict=True):
-            unmet = self._unmet(request, one, live)
-            items = items_of(one, query, live, self._ranking.list_size, unmet)
+        unmet = [self._unmet(*one, live) for one in zip(requests, ranked, strict=True)]
+        for request, one, items in zip(
+            requests,
+            ranked,
+            items_of(ranked, queries, live, self._ranking.list_size, unmet),
+            strict=True,
+        ):
             listing.lists.append(
                 RecommendationList(
                     user_id=request.user_id,
@@ -168,34 +180,32 @@ class ListBuilder:
             )
             self._note(request, one, items, live, listing)
         laps.lap("list")
-        return listing
 
-    def _recall(self, request: ListRequest, query: Query, live: LiveModels) -> Candidates:
+    def _recall(
+        self, requests: Sequence[ListRequest], queries: Sequence[Query], live: LiveModels
+    ) -> Candidates:
         vocabulary = live.online.vocabulary
 
-        def exclude(codes: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-            rows = live.rows.of_codes(codes)
-            return self._excluded(request.state, vocabulary.keys[codes], rows, live)
+        def exclude(asked: Questions) -> npt.NDArray[np.bool_]:
+            rows, keys = live.rows.of_codes(asked.codes), vocabulary.keys[asked.codes]
+            excluded = ~live.catalogue.available(rows)
+            for index, request in enumerate(requests):
+                part = asked.part(index)
+                excluded[part] |= self._unwanted(request.state, keys[part])
+            return excluded
 
-        return retrieve(live.sources, query, self._retrieval, exclude)
+        return retrieve(live.sources, queries, self._retrieval, exclude)
 
-    def _excluded(
-        self,
-        state: UserState,
-        keys: npt.NDArray[np.uint64],
-        rows: npt.NDArray[np.int64],
-        live: LiveModels,
-    ) -> npt.NDArray[np.bool_]:
+    def _unwanted(self, state: UserState, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Which items the user must not get."""
-        excluded: npt.NDArray[np.bool_]
-        excluded = ~live.catalogue.available(rows)
+        unwanted = np.zeros(len(keys), np.bool_)
         if state.hidden.keys:
-            excluded |= state.hidden_mask(keys)
+            unwanted |= state.hidden_mask(keys)
         if self._ranking.skip_acted:
-            excluded |= state.acted_mask(keys)
+            unwanted |= state.acted_mask(keys)
         if self._ranking.max_shown:
-            excluded |= state.shown_counts(keys) >= self._ranking.max_shown
-        return excluded
+            unwanted |= state.shown_counts(keys) >= self._ranking.max_shown
+        return unwanted
 
     def _ranks_by_clicks(self, live: LiveModels) -> bool:
         head = self._ranking.head
@@ -204,33 +214,36 @@ class ListBuilder:
         return live.online.click.evidence >= self._ranking.min_clicks
 
     def _rank(
-        self,
-        request: ListRequest,
-        query: Query,
-        candidates: Candidates,
-        live: LiveModels,
-        *,
-        by_clicks: bool,
-    ) -> Ranked:
+        self, requests: Sequence[ListRequest], candidates: Candidates, live: LiveModels
+    ) -> list[Ranked]:
         online = live.online
-        keys = online.vocabulary.keys[candidates.codes]
-        rows = live.rows.of_codes(candidates.codes)
-        is_sampled = self.is_sampled(request.user_id, request.partition, request.offset)
+        by_clicks = self._ranks_by_clicks(live)
+        are_sampled = [
+            self.is_sampled(request.user_id, request.partition, request.offset)
+            for request in requests
+        ]
         features_NF = None
-        if is_sampled or not by_clicks:
-            features_NF = next_features(candidates, is_cold=query.is_cold)
+        if any(are_sampled) or not by_clicks:
+            features_NF = next_features(candidates)
         if by_clicks or features_NF is None:
-            features = self._featurer.of_candidates(request.asked(), keys, rows, candidates, live)
+            asked = [request.asked() for request in requests]
+            features = self._featurer.of_candidates(asked, candidates, live)
             scores = online.click.probabilities(features.relevance)
         else:
             scores = online.next.utilities(features_NF)
-        order = diversify(
-            best_first(scores),
-            live.catalogue.categories(rows),
-            self._ranking.category_cap,
-            self._ranking.list_size,
-        )
-        return Ranked(candidates, scores, order, features_NF if is_sampled else None)
+        categories = live.catalogue.categories(live.rows.of_codes(candidates.codes))
+        ranked = []
+        for index, is_sampled in enumerate(are_sampled):
+            part = candidates.asked.part(index)
+            order = diversify(
+                best_first(scores[part]),
+                categories[part],
+                self._ranking.category_cap,
+                self._ranking.list_size,
+            )
+            logged = None if features_NF is None or not is_sampled else features_NF[part]
+            ranked.append(Ranked(candidates.of(index), scores[part], order, logged))
+        return ranked
 
     def _unmet(self, request: ListRequest, ranked: Ranked, live: LiveModels) -> list[ItemId]:
         """Items that nobody has met, for the places that are kept or left for them."""
@@ -241,8 +254,10 @@ class ListBuilder:
             return []
         keys = item_keys(offered)
         rows = live.catalogue.rows_of(keys)
-        excluded = self._excluded(request.state, keys, rows, live).tolist()
-        wanted = [item for item, is_out in zip(offered, excluded, strict=True) if not is_out]
+        unwanted = self._unwanted(request.state, keys) | ~live.catalogue.available(rows)
+        wanted = [
+            item for item, is_out in zip(offered, unwanted.tolist(), strict=True) if not is_out
+        ]
         # A short list takes the newest; a full one takes turns, so that each of them is shown.
         is_short = len(ranked.order) < ranking.list_size
         return turn_of(wanted, 0 if is_short else crc32(request.list_id.encode()), num)

@@ -19,7 +19,7 @@ from featurestore.keys import item_key
 from featurestore.lists import ModelVersions
 from models.encoder import SequenceEncoder
 from models.online import OnlineModels
-from models.retrieval import Query, Source
+from models.retrieval import Query, Questions, Source
 from models.transformer_source import TransformerSource
 from models.vocabulary import Vocabulary
 from streams.encoded_users import EncodedUsers
@@ -35,15 +35,14 @@ class AbsentSource:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def recall(self, query: Query, num: int) -> npt.NDArray[np.integer]:
+    def recall(self, queries: Sequence[Query], num: int) -> list[npt.NDArray[np.integer]]:
         """Nothing."""
-        del query, num
-        return np.empty(0, np.int32)
+        del num
+        return [np.empty(0, np.int32)] * len(queries)
 
-    def score(self, query: Query, codes: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+    def score(self, asked: Questions) -> npt.NDArray[np.float32]:
         """Missing, for every item."""
-        del query
-        return np.full(len(codes), np.nan, np.float32)
+        return np.full(len(asked), np.nan, np.float32)
 
 
 class CatalogueRows:
@@ -55,9 +54,10 @@ class CatalogueRows:
         self._keys: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
         self._rows: npt.NDArray[np.int64] = np.empty(0, np.int64)
 
-    def of_codes(self, codes: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    def of_codes(self, codes: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
         """Return the rows of items with a code; `follow` must have run since codes changed."""
-        return self._rows[codes]
+        rows: npt.NDArray[np.int64] = self._rows[codes]
+        return rows
 
     def follow(self) -> None:
         """Look up the codes that were given to another item since."""
@@ -100,7 +100,6 @@ class LiveModels:
         self.encoder: SequenceEncoder | None = None
         self.encoded: EncodedUsers | None = None
         self.sources: tuple[Source, ...] = ()
-        self._transformer: TransformerSource | None = None
         self.use(None)
 
     def use(self, encoder: SequenceEncoder | None) -> None:
@@ -108,16 +107,16 @@ class LiveModels:
         self.encoder = encoder
         self.encoded = None if encoder is None else EncodedUsers(encoder)
         by_name = {source.name: source for source in self.online.sources}
-        self._transformer = None
+        transformer = None
         if encoder is not None:
-            self._transformer = TransformerSource(
+            transformer = TransformerSource(
                 encoder,
                 self.online.vocabulary,
                 trending=by_name["trending"],
                 covisitation=by_name["covisitation"],
             )
         extra: list[Source] = [
-            self._transformer if name == TRANSFORMER and self._transformer else AbsentSource(name)
+            transformer if name == TRANSFORMER and transformer else AbsentSource(name)
             for name in self.online.config.extra_sources
         ]
         self.sources = (*self.online.sources, *extra)
@@ -128,11 +127,9 @@ class LiveModels:
         self.newcomers.put(item)
         self.rows.put(item.item_id)
 
-    def prepare(self, queries: Sequence[Query], num: int) -> None:
-        """Make ready for a batch of queries; the transformer is to propose `num` items."""
+    def follow(self) -> None:
+        """Look up what has changed since the last batch; to be called before each."""
         self.rows.follow()
-        if self._transformer is not None:
-            self._transformer.prepare(queries, num)
 
     @property
     def bundle(self) -> str | None:

@@ -126,14 +126,22 @@ class Pipeline:
         asked = [*map(_asked_when_shown, shown), *map(ListRequest.asked, wanted)]
         queries = self._queries(asked, live)
         laps.lap("encode")
-        features = {
-            step.record.offset: self._featurer.of_impression(one, step.event, query, live)
-            for step, one, query in zip(shown, asked, queries, strict=False)
-            if isinstance(step.event, Impression)
-        }
+        num_shown = len(shown)
+        features = dict(
+            zip(
+                [step.record.offset for step in shown],
+                self._featurer.of_impressions(
+                    asked[:num_shown],
+                    [step.event for step in shown if isinstance(step.event, Impression)],
+                    queries[:num_shown],
+                    live,
+                ),
+                strict=True,
+            )
+        )
         laps.lap("features")
         listing = self._builder.build(
-            wanted, queries[len(shown) :], live, computed_at_ms=computed_at_ms, laps=laps
+            wanted, queries[num_shown:], live, computed_at_ms=computed_at_ms, laps=laps
         )
         items, rows = self._rows(folded, features, listing.slates)
         laps.lap("rows")

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from featurestore.events import ItemId
 from featurestore.lists import RecommendedItem
-from models.retrieval import Candidates, Query, Source
+from models.questions import joined
+from models.retrieval import Candidates, Query, Questions, Source
 from streams.live import TRANSFORMER, LiveModels
 
 FRESH: Final = "fresh"
@@ -37,23 +38,49 @@ class Ranked:
 
 
 def items_of(
-    ranked: Ranked, query: Query, live: LiveModels, list_size: int, unmet: Sequence[ItemId]
-) -> tuple[RecommendedItem, ...]:
-    """Return the items of the list, best first.
+    ranked: Sequence[Ranked],
+    queries: Sequence[Query],
+    live: LiveModels,
+    list_size: int,
+    unmet: Sequence[Sequence[ItemId]],
+) -> list[tuple[RecommendedItem, ...]]:
+    """Return the items of each list, best first.
 
     Args:
-        ranked: The candidates.
-        query: The moment.
+        ranked: The candidates of each.
+        queries: The moment of each.
         live: The models.
         list_size: Most items.
-        unmet: Items that nobody has met; they take the last places.
+        unmet: Of each, items that nobody has met; they take the last places.
     """
-    order, vocabulary = ranked.order[: list_size - len(unmet)], live.online.vocabulary
-    codes = ranked.candidates.codes[order]
-    sources = _first_sources(ranked.candidates.ranks[order], live.sources)
-    causes = live.online.covisitation.causes(query.previous, codes, query.now_ms).tolist()
-    scores = ranked.scores[order].tolist()
-    met = [
+    orders = [one.order[: list_size - len(new)] for one, new in zip(ranked, unmet, strict=True)]
+    codes, sizes = joined(
+        [one.candidates.codes[order] for one, order in zip(ranked, orders, strict=True)]
+    )
+    asked = Questions(queries=queries, codes=codes, sizes=sizes)
+    ranks = [one.candidates.ranks[order] for one, order in zip(ranked, orders, strict=True)]
+    sources = _first_sources(np.concatenate(ranks), live.sources)
+    causes = live.online.covisitation.causes(asked).tolist()
+    lists = []
+    for index, (one, query, order, new) in enumerate(
+        zip(ranked, queries, orders, unmet, strict=True)
+    ):
+        part, scores = asked.part(index), one.scores[order].tolist()
+        met = _met(codes[part].tolist(), scores, sources[part], causes[part], query, live)
+        lists.append((*met, *_new(new, scores, len(met))))
+    return lists
+
+
+def _met(
+    codes: Sequence[int],
+    scores: Sequence[float],
+    sources: Sequence[str],
+    causes: Sequence[int],
+    query: Query,
+    live: LiveModels,
+) -> list[RecommendedItem]:
+    vocabulary = live.online.vocabulary
+    return [
         RecommendedItem(
             item_id=ItemId(vocabulary.item_id(code)),
             score=score,
@@ -62,16 +89,19 @@ def items_of(
             position=position,
         )
         for position, (code, score, source, cause) in enumerate(
-            zip(codes.tolist(), scores, sources, causes, strict=True), start=1
+            zip(codes, scores, sources, causes, strict=True), start=1
         )
     ]
-    new = [
-        RecommendedItem(
-            item_id=item_id, score=scores[-1] if scores else 0.0, source=FRESH, position=position
-        )
-        for position, item_id in enumerate(unmet, start=len(met) + 1)
+
+
+def _new(
+    item_ids: Sequence[ItemId], scores: Sequence[float], num_met: int
+) -> list[RecommendedItem]:
+    score = scores[-1] if scores else 0.0
+    return [
+        RecommendedItem(item_id=item_id, score=score, source=FRESH, position=position)
+        for position, item_id in enumerate(item_ids, start=num_met + 1)
     ]
-    return (*met, *new)
 
 
 def _first_sources(ranks: npt.NDArray[np.int32], sources: Sequence[Source]) -> list[str]:

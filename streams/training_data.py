@@ -20,7 +20,7 @@ import numpy.typing as npt
 from featurestore.keys import item_key
 from models.errors import SnapshotRefused
 from models.online import OnlineConfig, OnlineModels
-from models.retrieval import Query, Source
+from models.retrieval import Query, Questions, Source
 from models.transformer.counters import CounterLog
 from models.transformer.history import History, HistoryEvent
 from streams.examples import (
@@ -168,9 +168,9 @@ class TrainingData:
             self._snapshot_minute = minute
             self.counters.append_snapshot(row, self._popularity_by_history_code(query))
         if entry.item != NO_ITEM and entry.weight > 0:
-            listed = self._covisitation.recall(query, self.counters.num_listed)
-            log_scores = self._covisitation.score(query, listed)
-            lifts = log_scores - self._trending.score(query, listed)
+            (listed,) = self._covisitation.recall([query], self.counters.num_listed)
+            asked = Questions.of_one(query, listed)
+            lifts = self._covisitation.score(asked) - self._trending.score(asked)
             codes = np.array(
                 [self.history.item_code(self._item_id(code)) for code in listed.tolist()], np.int64
             )
@@ -193,7 +193,7 @@ class TrainingData:
         )
         scores = np.full(len(codes), self.counters.floor, np.float32)
         known = codes >= 0
-        scores[known] = self._trending.score(query, codes[known])
+        scores[known] = self._trending.score(Questions.of_one(query, codes[known]))
         return scores
 
     def _codes(self, entry: ActionRow) -> list[int]:

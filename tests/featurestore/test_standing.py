@@ -11,7 +11,8 @@ IS_CLICK = np.arange(256) == 1
 
 
 def standing(events: list[Event], *item_ids: str) -> Standing:
-    return standing_of(folded(events, rules=RULES), item_keys(item_ids), IS_CLICK)
+    state = folded(events, rules=RULES)
+    return standing_of([state], item_keys(item_ids), np.array([len(item_ids)]), IS_CLICK)
 
 
 def test_actions_of_the_session_count_apart_from_earlier_ones() -> None:
@@ -36,9 +37,9 @@ def test_actions_of_the_session_count_apart_from_earlier_ones() -> None:
     assert found.seconds_back.tolist() == [13, -1, 5, -1]
     assert found.action.tolist() == [3, 0, 2, 0]
     assert found.is_last.tolist() == [False, False, True, False]
-    assert found.session_num_actions == 4
-    assert found.session_num_clicks == 2
-    assert found.last_action == 10
+    assert found.session_num_actions.tolist() == [4]
+    assert found.session_num_clicks.tolist() == [2]
+    assert found.last_action.tolist() == [10]
 
 
 def test_a_new_user_and_a_new_session_say_nothing() -> None:
@@ -49,7 +50,7 @@ def test_a_new_user_and_a_new_session_say_nothing() -> None:
         assert found.steps_back.tolist() == [-1, -1]
         assert found.action.tolist() == [0, 0]
         assert found.is_last.tolist() == [False, False]
-        assert (found.session_num_actions, found.last_action) == (0, 0)
+        assert found.session_num_actions.tolist() == found.last_action.tolist() == [0]
 
 
 def test_a_candidate_that_stands_twice_is_found_twice() -> None:

@@ -14,6 +14,7 @@ from models.context_popularity import (
     ContextPopularityConfig,
     circumstances,
 )
+from models.questions import Query, Questions
 
 
 def new_contexts(num_buckets: int = 64) -> ContextPopularity:
@@ -23,6 +24,17 @@ def new_contexts(num_buckets: int = 64) -> ContextPopularity:
     return ContextPopularity(config)
 
 
+def lifts_of(
+    contexts: ContextPopularity,
+    rows: tuple[int, ...],
+    codes: list[int],
+    popularity: np.ndarray,
+    now_ms: int,
+) -> np.ndarray:
+    query = Query(now_ms=now_ms, context_rows=rows)
+    return contexts.lifts(Questions.of_one(query, np.array(codes, np.int32)), popularity)
+
+
 def test_a_lift_is_the_share_among_the_values_actions_over_that_among_all() -> None:
     contexts = new_contexts()
     phone, desk = contexts.rows({"device": "phone"}), contexts.rows({"device": "desk"})
@@ -30,11 +42,11 @@ def test_a_lift_is_the_share_among_the_values_actions_over_that_among_all() -> N
         for _ in range(times):
             contexts.learn(row, code, 1.0, 0)
     popularity = np.array([6.0, 10.0, 0.0])
-    lifts = contexts.lifts(phone, np.array([0, 1, 2]), popularity, 0)
+    lifts = lifts_of(contexts, phone, [0, 1, 2], popularity, 0)
     # Phones have half of the actions; k = 2 actions pull towards their share.
     assert lifts[0].tolist() == pytest.approx([math.log(7 / 4), math.log(3 / 6), math.log(1 / 1)])
     assert lifts[1].tolist() == [0.0, 0.0, 0.0]
-    later = contexts.lifts(phone, np.array([0, 1, 2]), popularity / 2, 1000)
+    later = lifts_of(contexts, phone, [0, 1, 2], popularity / 2, 1000)
     assert later[0].tolist() == pytest.approx([math.log(4 / 2.5), math.log(2 / 3.5), 0.0])
 
 
@@ -44,8 +56,8 @@ def test_absent_and_never_seen_values_say_nothing() -> None:
     assert contexts.rows({"region": 3})[0] == ABSENT
     contexts.learn((ABSENT, ABSENT), 0, 1.0, 0)
     unseen = contexts.rows({"device": "watch"})
-    assert contexts.lifts(unseen, np.array([0]), np.array([1.0]), 0).tolist() == [[0.0], [0.0]]
-    assert contexts.lifts((), np.array([0]), np.array([1.0]), 0).tolist() == [[0.0], [0.0]]
+    assert lifts_of(contexts, unseen, [0], np.array([1.0]), 0).tolist() == [[0.0], [0.0]]
+    assert lifts_of(contexts, (), [0], np.array([1.0]), 0).tolist() == [[0.0], [0.0]]
 
 
 def test_equal_values_of_different_features_are_different_rows() -> None:
@@ -66,7 +78,7 @@ def test_retired_items_are_forgotten() -> None:
     rows = contexts.rows({"device": "phone"})
     contexts.learn(rows, 0, 1.0, 0)
     contexts.drop(np.array([0]), num_codes=2)
-    lift = contexts.lifts(rows, np.array([0]), np.array([0.0]), 0)
+    lift = lifts_of(contexts, rows, [0], np.array([0.0]), 0)
     assert lift[0].tolist() == pytest.approx([0.0])
 
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.covisitation import Covisitation, CovisitationConfig, PairCounts
+from models.covisitation import Covisitation, CovisitationConfig, PairCounts, RowsAsked
+from models.questions import Query, Questions
 
 
 def new_covisitation(num_slots: int = 4, num_items: int = 12) -> Covisitation:
@@ -23,9 +24,19 @@ def new_covisitation(num_slots: int = 4, num_items: int = 12) -> Covisitation:
     return covisitation
 
 
+def asked(previous: list[int], codes: list[int], now_ms: int = 0) -> Questions:
+    return Questions.of_one(Query(now_ms=now_ms, previous=previous), np.array(codes, np.int32))
+
+
+def followers(covisitation: Covisitation, previous: list[int]) -> list[int]:
+    (found,) = covisitation.followers([Query(now_ms=0, previous=previous)])
+    codes: list[int] = found.tolist()
+    return codes
+
+
 def shares(covisitation: Covisitation, previous: list[int], codes: list[int]) -> list[float]:
     """Shares at time 0 where nothing is popular."""
-    found = covisitation.shares(previous, np.array(codes), np.zeros(len(codes)), 0)
+    found = covisitation.shares(asked(previous, codes), np.zeros(len(codes)))
     return [float(share) for share in found]
 
 
@@ -33,32 +44,32 @@ def test_shares_by_hand() -> None:
     covisitation = new_covisitation()
     covisitation.learn([1, 2, 3], 5, 8.0, 0)  # 8 after item 1, 4 after item 2, the third lag none
     covisitation.learn([1], 6, 2.0, 1000)
-    codes, popularity = np.array([5, 6, 7]), np.array([0.5, 0.25, 0.0])
+    codes, popularity = [5, 6, 7], np.array([0.5, 0.25, 0.0])
     # At 1000 ms item 1 was followed by item 5 four times and by item 6 twice.
-    alone = covisitation.shares([1], codes, popularity, 1000)
+    alone = covisitation.shares(asked([1], codes, 1000), popularity)
     assert alone.tolist() == pytest.approx([(4 + 1) / 8, (2 + 0.5) / 8, 0])
     # Item 2, by item 5 twice: 3/4 of the former and 1/4 of this.
-    both = covisitation.shares([1, 2], codes, popularity, 1000)
+    both = covisitation.shares(asked([1, 2], codes, 1000), popularity)
     expected = [0.75 * 5 / 8 + 0.25 * 3 / 4, 0.75 * 2.5 / 8 + 0.25 * 0.5 / 4, 0]
     assert both.tolist() == pytest.approx(expected)
-    assert covisitation.shares([-1, 2], codes, popularity, 1000).tolist() == pytest.approx(
+    assert covisitation.shares(asked([-1, 2], codes, 1000), popularity).tolist() == pytest.approx(
         [3 / 4, 0.5 / 4, 0]
     )
-    assert covisitation.followers([3]).tolist() == []
-    assert covisitation.followers([2, -1, 1]).tolist() == [5]
+    assert followers(covisitation, [3]) == []
+    assert followers(covisitation, [2, -1, 1]) == [5]
 
 
 def test_without_known_history_shares_are_those_of_popularity() -> None:
     covisitation, popularity = new_covisitation(), np.array([0.5, 0.25])
     for previous in ([], [-1], [4]):
-        found = covisitation.shares(previous, np.array([5, 6]), popularity, 0)
+        found = covisitation.shares(asked(previous, [5, 6]), popularity)
         assert found.tolist() == [0.5, 0.25]
 
 
 def test_an_item_does_not_follow_itself_nor_unknown_or_repeated_ones() -> None:
     covisitation = new_covisitation()
     covisitation.learn([5, -1], 5, 1.0, 0)
-    assert covisitation.followers([5]).tolist() == []
+    assert followers(covisitation, [5]) == []
     covisitation.learn([1, 1], 5, 1.0, 0)
     assert shares(covisitation, [1], [5]) == [1 / 3]
 
@@ -68,7 +79,7 @@ def test_a_full_row_gives_the_slot_of_its_smallest_count_to_a_newcomer() -> None
     covisitation.learn([1], 5, 3.0, 0)
     covisitation.learn([1], 6, 2.0, 0)
     covisitation.learn([1], 7, 1.0, 0)
-    assert covisitation.followers([1]).tolist() == [5, 7]
+    assert followers(covisitation, [1]) == [5, 7]
     covisitation.learn([1], 6, 1.0, 0)  # comes back from nothing, in place of 7
     assert shares(covisitation, [1], [5, 6, 7]) == pytest.approx([3 / 6, 1 / 6, 0])
 
@@ -84,10 +95,10 @@ def test_the_cause_is_the_item_that_speaks_for_a_candidate_most() -> None:
     covisitation.learn([1], 5, 1.0, 0)
     covisitation.learn([2], 5, 8.0, 0)
     covisitation.learn([1], 6, 1.0, 0)
-    codes = np.array([5, 6, 7])
-    assert covisitation.causes([1, 2], codes, 0).tolist() == [2, 1, -1]
-    assert covisitation.causes([1], codes, 0).tolist() == [1, 1, -1]
-    assert covisitation.causes([], codes, 0).tolist() == [-1, -1, -1]
+    codes = [5, 6, 7]
+    assert covisitation.causes(asked([1, 2], codes)).tolist() == [2, 1, -1]
+    assert covisitation.causes(asked([1], codes)).tolist() == [1, 1, -1]
+    assert covisitation.causes(asked([], codes)).tolist() == [-1, -1, -1]
 
 
 def test_retired_items_leave_no_trace() -> None:
@@ -96,8 +107,8 @@ def test_retired_items_leave_no_trace() -> None:
     covisitation.learn([5], 1, 1.0, 0)
     covisitation.learn([1], 6, 1.0, 0)
     covisitation.drop(np.array([5]))
-    assert covisitation.followers([1]).tolist() == [6]
-    assert covisitation.followers([5]).tolist() == []
+    assert followers(covisitation, [1]) == [6]
+    assert followers(covisitation, [5]) == []
 
 
 @settings(deadline=None, max_examples=60)
@@ -117,13 +128,13 @@ def test_spread_counts_equal_a_dictionary_of_pairs(
         pairs.add([row], [1.0], code, time_ms)
         halved = 2 ** ((time_ms - 5000) / 1000)
         expected[row, code] = expected.get((row, code), 0.0) + halved
-    amounts = np.stack([pairs.counts([0, 2], 5000)])
-    found = pairs.spread(pairs.slots([0, 2]), amounts, np.array(codes))
+    rows = RowsAsked.of([(0, 0, 0), (2, 0, 0)])
+    amounts = pairs.counts([0, 2], 5000)
+    found = pairs.spread(rows, amounts, asked([], codes))
     assert found[0].tolist() == pytest.approx(
         [expected.get((0, code), 0.0) + expected.get((2, code), 0.0) for code in codes]
     )
-    everything = pairs.counts([0, 2], 5000)
-    again = pairs.spread(pairs.slots([0, 2]), everything[None], np.array(codes[::-1]))
+    again = pairs.spread(rows, amounts, asked([], codes[::-1]))
     assert again[0].tolist() == found[0].tolist()[::-1]
 
 

@@ -15,7 +15,7 @@ from models.next_features import next_features
 from models.online import OnlineConfig, OnlineModels
 from models.popularity import PopularityConfig
 from models.ranking import best_first
-from models.retrieval import Query, RetrievalConfig, retrieve, score
+from models.retrieval import Query, Questions, RetrievalConfig, retrieve, score
 from models.tables import DeltaOutcome
 from models.vocabulary import VocabularyConfig
 
@@ -77,9 +77,10 @@ def lists(models: OnlineModels) -> list[object]:
             now_ms=NOW_MS + 60_000,
             previous=models.vocabulary.codes([key_of(item) for item in previous]).tolist(),
             context_rows=models.contexts.rows({"device": "1"}),
+            session_num_actions=1,
         )
-        candidates = retrieve(models.sources, query, RETRIEVAL)
-        features = next_features(candidates, is_cold=not previous)
+        candidates = retrieve(models.sources, [query], RETRIEVAL)
+        features = next_features(candidates)
         order = best_first(models.next.utilities(features))
         codes = candidates.codes[order].tolist()
         found.append([models.vocabulary.item_id(code) for code in codes])
@@ -132,11 +133,11 @@ def test_a_full_vocabulary_retires_and_nothing_of_the_retired_remains() -> None:
         previous=models.vocabulary.codes([key_of("i39"), key_of("i38"), key_of("i37")]).tolist(),
         context_rows=models.contexts.rows({"device": "1"}),
     )
-    codes = retrieve(models.sources, query, RETRIEVAL).codes.tolist()
+    codes = retrieve(models.sources, [query], RETRIEVAL).codes.tolist()
     recalled = {models.vocabulary.item_id(code) for code in codes}
     assert recalled <= {f"i{number}" for number in range(32, 40)}
     # Of the pairs only those among the living are left: i39 followed i38, never the reverse.
-    followed = models.covisitation.followers(query.previous)
+    followed = models.covisitation.followers([query])[0]
     living = {f"i{number}" for number in range(32, 40)}
     assert {models.vocabulary.item_id(code) for code in followed.tolist()} <= living
 
@@ -172,12 +173,12 @@ def test_shown_items_get_the_scores_that_they_would_get_as_candidates() -> None:
         previous=models.vocabulary.codes([key_of("i1"), key_of("i2")]).tolist(),
         context_rows=models.contexts.rows({"device": "1", "region": 2}),
     )
-    candidates = retrieve(models.sources, query, RetrievalConfig())
+    candidates = retrieve(models.sources, [query], RetrievalConfig())
     assert len(candidates) > 10
     some = candidates.codes[3:8]
     shown = np.array([some[0], -1, *some[1:], some[0]], np.int32)
     again = Query(now_ms=query.now_ms, previous=query.previous, context_rows=query.context_rows)
-    scores = score(models.sources, again, shown)
+    scores = score(models.sources, Questions.of_one(again, shown))
     expected = np.insert(candidates.scores[3:8], 1, np.nan, axis=0)
     np.testing.assert_array_equal(scores[:-1], expected)
     np.testing.assert_array_equal(scores[-1], scores[0])

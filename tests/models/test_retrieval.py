@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.next_features import next_feature_names, next_features
 from models.ranking import best_first, diversify
-from models.retrieval import Candidates, Query, RetrievalConfig, retrieve, score
+from models.retrieval import Candidates, Query, Questions, RetrievalConfig, Source, retrieve, score
 
 
 @dataclass
@@ -21,13 +22,11 @@ class ListSource:
     codes: list[int]
     scores: dict[int, float]
 
-    def recall(self, query: Query, num: int) -> NDArray[np.integer]:
-        del query
-        return np.array(self.codes[:num], dtype=np.int64)
+    def recall(self, queries: Sequence[Query], num: int) -> list[NDArray[np.integer]]:
+        return [np.array(self.codes[:num], dtype=np.int64)] * len(queries)
 
-    def score(self, query: Query, codes: NDArray[np.integer]) -> NDArray[np.float32]:
-        del query
-        return np.array([self.scores.get(int(c), math.nan) for c in codes], np.float32)
+    def score(self, asked: Questions) -> NDArray[np.float32]:
+        return np.array([self.scores.get(int(c), math.nan) for c in asked.codes], np.float32)
 
 
 SOURCES = [
@@ -40,7 +39,7 @@ CONFIG = RetrievalConfig(limits={"a": 3, "b": 2}, max_candidates=10)
 
 
 def test_every_code_comes_once_in_order_of_its_best_rank() -> None:
-    candidates = retrieve(SOURCES, QUERY, CONFIG)
+    candidates = retrieve(SOURCES, [QUERY], CONFIG)
     assert candidates.codes.tolist() == [5, 2, 1, 9]
     assert candidates.ranks.tolist() == [[1, 2, 0], [0, 1, 0], [2, 0, 0], [3, 0, 0]]
     expected = [[3.0, 6.0, 0.5], [math.nan, 7.0, math.nan], [2.0, math.nan, math.nan]]
@@ -48,47 +47,88 @@ def test_every_code_comes_once_in_order_of_its_best_rank() -> None:
 
 
 def test_what_is_excluded_is_gone_and_the_rest_keeps_its_ranks() -> None:
-    candidates = retrieve(SOURCES, QUERY, CONFIG, exclude=lambda codes: np.isin(codes, [5, 9]))
+    candidates = retrieve(
+        SOURCES, [QUERY], CONFIG, exclude=lambda asked: np.isin(asked.codes, [5, 9])
+    )
     assert candidates.codes.tolist() == [2, 1]
     assert candidates.ranks.tolist() == [[0, 1, 0], [2, 0, 0]]
 
 
 def test_the_worst_ranked_go_when_there_are_too_many() -> None:
-    candidates = retrieve(SOURCES, QUERY, replace(CONFIG, max_candidates=2))
+    candidates = retrieve(SOURCES, [QUERY], replace(CONFIG, max_candidates=2))
     assert candidates.codes.tolist() == [5, 2]
     assert candidates.ranks.tolist() == [[1, 2, 0], [0, 1, 0]]
 
 
 def test_nothing_to_recommend_is_an_empty_slate_all_the_way() -> None:
     for sources in ([], [ListSource("a", [], {})]):
-        candidates = retrieve(sources, QUERY, CONFIG)
+        candidates = retrieve(sources, [QUERY], CONFIG)
         assert len(candidates) == 0
         assert candidates.scores.shape == (0, len(sources))
-        features = next_features(candidates, is_cold=True)
+        features = next_features(candidates)
         assert features.shape == (0, 3 * len(sources) + 1)
-    everything = retrieve(SOURCES, QUERY, CONFIG, exclude=lambda codes: codes >= 0)
+    everything = retrieve(SOURCES, [QUERY], CONFIG, exclude=lambda asked: asked.codes >= 0)
     assert len(everything) == 0
 
 
 def test_items_without_a_code_are_scored_as_unknown_to_every_source() -> None:
-    scores = score(SOURCES, QUERY, np.array([-1, 5, -1], np.int32))
+    scores = score(SOURCES, Questions.of_one(QUERY, np.array([-1, 5, -1], np.int32)))
     np.testing.assert_array_equal(np.isnan(scores).all(axis=1), [True, False, True])
     assert scores[1].tolist() == [3.0, 6.0, 0.5]
 
 
-def test_a_question_about_an_array_is_answered_once_a_query() -> None:
-    asked: list[int] = []
-    codes, others = np.array([1]), np.array([1])
-    query = Query(now_ms=0)
+@dataclass
+class OwnSource:
+    """Proposes to each query what it names as its previous items; scores by query and item."""
+
+    name: str
+    step: int
+
+    def recall(self, queries: Sequence[Query], num: int) -> list[NDArray[np.integer]]:
+        return [np.array(query.previous[:: self.step][:num], np.int64) for query in queries]
+
+    def score(self, asked: Questions) -> NDArray[np.float32]:
+        return (asked.now_ms * 100 + asked.codes).astype(np.float32)
+
+
+def test_a_batch_retrieves_what_each_query_alone_would_get() -> None:
+    sources: list[Source] = [OwnSource("a", 1), OwnSource("b", -1), ListSource("none", [], {})]
+    queries = [
+        Query(now_ms=1, previous=[4, 2, 7]),
+        Query(now_ms=2),
+        Query(now_ms=3, previous=[9]),
+        Query(now_ms=4, previous=[2, 4, 7, 1, 8, 9]),
+    ]
+    config = RetrievalConfig(limits={"a": 4, "b": 2, "none": 3}, max_candidates=4)
+
+    def exclude(asked: Questions) -> NDArray[np.bool_]:
+        excluded: NDArray[np.bool_] = (asked.codes == 7) & (asked.now_ms == 4)
+        return excluded
+
+    together = retrieve(sources, queries, config, exclude)
+
+    assert together.asked.sizes.tolist() == [3, 0, 1, 4]
+    for index, query in enumerate(queries):
+        alone, of_batch = retrieve(sources, [query], config, exclude), together.of(index)
+        assert of_batch.codes.tolist() == alone.codes.tolist()
+        assert of_batch.ranks.tolist() == alone.ranks.tolist()
+        np.testing.assert_array_equal(of_batch.scores, alone.scores)
+        np.testing.assert_array_equal(
+            next_features(together)[together.asked.part(index)], next_features(alone)
+        )
+
+
+def test_what_sources_share_is_computed_once_for_the_same_questions() -> None:
+    computed: list[int] = []
+    asked = Questions.of_one(Query(now_ms=0), np.array([1]))
 
     def compute() -> int:
-        asked.append(1)
-        return len(asked)
+        computed.append(1)
+        return len(computed)
 
-    assert [query.once("x", codes, compute) for _ in range(3)] == [1, 1, 1]
-    assert query.once("x", others, compute) == 2
-    assert query.once("y", codes, compute) == 3
-    assert replace(query, now_ms=1).once("x", codes, compute) == 4
+    assert [asked.once("x", compute) for _ in range(3)] == [1, 1, 1]
+    assert asked.once("y", compute) == 2
+    assert asked.of(0).once("x", compute) == 3
 
 
 def test_a_query_is_cold_at_the_start_of_a_session_and_without_history() -> None:
@@ -98,13 +138,14 @@ def test_a_query_is_cold_at_the_start_of_a_session_and_without_history() -> None
 
 
 def test_features_are_centred_scores_missing_flags_and_reciprocal_ranks() -> None:
+    warm = Query(now_ms=0, previous=[3], session_num_actions=2)
     candidates = Candidates(
-        codes=np.array([4, 5, 6], np.int32),
+        asked=Questions.of_one(warm, np.array([4, 5, 6], np.int32)),
         scores=np.array([[1, 2], [3, math.nan], [5, 4]], np.float32),
         ranks=np.array([[2, 0], [1, 0], [0, 4]], np.int32),
     )
     copy = candidates.scores.copy()
-    features = next_features(candidates, is_cold=False)
+    features = next_features(candidates)
     assert next_feature_names(["a", "b"]) == [
         "a",
         "b",
@@ -119,7 +160,8 @@ def test_features_are_centred_scores_missing_flags_and_reciprocal_ranks() -> Non
         [0, 0, 0, 1, 1, 0, 0],
         [2, 1, 0, 0, 0, 0.25, 0],
     ]
-    assert next_features(candidates, is_cold=True)[:, -1].tolist() == [1, 1, 1]
+    cold = Questions.of_one(QUERY, candidates.codes)
+    assert next_features(replace(candidates, asked=cold))[:, -1].tolist() == [1, 1, 1]
     np.testing.assert_array_equal(candidates.scores, copy)
 
 

@@ -9,7 +9,7 @@ import pytest
 from models.encoder import SequenceEncoder
 from models.encoder_inputs import ActionSequence
 from models.online import OnlineConfig, OnlineModels
-from models.retrieval import Query
+from models.retrieval import Query, Questions
 from models.transformer_source import TransformerSource
 from tests.streams.bundles import small_bundle
 
@@ -47,6 +47,14 @@ class Made:
     def code(self, item_id: str) -> int:
         return self.online.vocabulary.code(key_of(item_id))
 
+    def recall(self, query: Query, num: int) -> list[int]:
+        (found,) = self.source.recall([query], num)
+        codes: list[int] = found.tolist()
+        return codes
+
+    def score(self, query: Query, codes: list[int]) -> np.ndarray:
+        return self.source.score(Questions.of_one(query, np.array(codes)))
+
     def queries(self) -> list[Query]:
         histories = [["i0"], ["i1", "i2"], [], ["i3"] * 9]
         encoded = self.encoder.encode(
@@ -77,7 +85,7 @@ def made(tmp_path: Path) -> Made:
 
 
 def test_items_that_the_bundle_does_not_know_are_missing(made: Made) -> None:
-    scores = made.source.score(made.queries()[0], np.array([made.code("unknown"), made.code("i7")]))
+    scores = made.score(made.queries()[0], [made.code("unknown"), made.code("i7")])
 
     assert np.isnan(scores).tolist() == [True, False]
 
@@ -85,16 +93,16 @@ def test_items_that_the_bundle_does_not_know_are_missing(made: Made) -> None:
 def test_a_query_without_a_vector_gets_nothing(made: Made) -> None:
     query = Query(now_ms=NOW_MS)
 
-    assert made.source.recall(query, 5).size == 0
-    assert np.isnan(made.source.score(query, np.array([made.code("i7")]))).all()
+    assert made.recall(query, 5) == []
+    assert np.isnan(made.score(query, [made.code("i7")])).all()
 
 
 def test_a_score_does_not_depend_on_the_other_items_asked_for(made: Made) -> None:
     query = made.queries()[0]
-    codes = np.array([made.code(item_id) for item_id in KNOWN[:30]])
+    codes = [made.code(item_id) for item_id in KNOWN[:30]]
 
-    together = made.source.score(query, codes)
-    alone = [made.source.score(query, codes[index : index + 1])[0] for index in range(len(codes))]
+    together = made.score(query, codes)
+    alone = [made.score(query, [codes[index]])[0] for index in range(len(codes))]
 
     assert together.tolist() == alone
 
@@ -102,34 +110,31 @@ def test_a_score_does_not_depend_on_the_other_items_asked_for(made: Made) -> Non
 def test_recall_is_best_first_by_vector_and_popularity(made: Made) -> None:
     query = replace(made.queries()[1], previous=())
 
-    recalled = made.source.recall(query, 10)
+    recalled = made.recall(query, 10)
 
-    codes = np.array([made.code(item_id) for item_id in KNOWN[:30]])
-    best = codes[np.argsort(-made.source.score(query, codes), kind="stable")][:10]
-    assert recalled.tolist() == best.tolist()
+    codes = [made.code(item_id) for item_id in KNOWN[:30]]
+    best = np.argsort(-made.score(query, codes), kind="stable")[:10]
+    assert recalled == [codes[index] for index in best.tolist()]
 
 
 def test_a_batch_recalls_what_each_query_alone_recalls(made: Made) -> None:
     queries = made.queries()
-    alone = []
-    for query in queries:
-        made.source.prepare([query], 12)
-        alone.append(made.source.recall(query, 12).tolist())
+    alone = [made.recall(query, 12) for query in queries]
 
-    made.source.prepare(queries, 12)
+    together = made.source.recall(queries, 12)
 
-    assert [made.source.recall(query, 12).tolist() for query in queries] == alone
+    assert [found.tolist() for found in together] == alone
     assert len(alone[0]) == 12
 
 
 def test_what_follows_the_users_item_gains_by_the_counters_weights(made: Made) -> None:
     query = made.queries()[0]
     weights = np.array([0.0, 0.0, 5.0], np.float32)
-    followers = made.online.covisitation.followers(query.previous)
-    codes = np.array([made.code(item_id) for item_id in KNOWN[:30]])
+    followers = made.online.covisitation.followers([query])[0]
+    codes = [made.code(item_id) for item_id in KNOWN[:30]]
 
-    plain = made.source.score(replace(query, counter_weights=None), codes)
-    weighted = made.source.score(replace(query, counter_weights=weights), codes)
+    plain = made.score(replace(query, counter_weights=None), codes)
+    weighted = made.score(replace(query, counter_weights=weights), codes)
 
     gained = np.where(np.isin(codes, followers), 5.0, 0.0)
     np.testing.assert_allclose(weighted - plain, gained, atol=1e-4)
@@ -138,11 +143,9 @@ def test_what_follows_the_users_item_gains_by_the_counters_weights(made: Made) -
 
 def test_an_item_that_is_met_later_is_proposed_and_scored(made: Made) -> None:
     query = made.queries()[0]
-    made.source.prepare([query], 40)
-    assert len(made.source.recall(query, 40)) == 30
+    assert len(made.recall(query, 40)) == 30
 
     made.meet("i35")
-    made.source.prepare([query], 40)
 
-    assert made.code("i35") in made.source.recall(query, 40)
-    assert np.isfinite(made.source.score(query, np.array([made.code("i35")]))).all()
+    assert made.code("i35") in made.recall(query, 40)
+    assert np.isfinite(made.score(query, [made.code("i35")])).all()

@@ -5,7 +5,7 @@ import pytest
 
 from featurestore.events import Impression, ItemId, ShownItem, UserId
 from featurestore.keys import item_keys
-from models.retrieval import Candidates, score
+from models.retrieval import Candidates, Questions, score
 from streams.featuring import Featurer
 from streams.queries import Asked, queries_of
 from tests.streams.stream_events import START_MS, click
@@ -43,8 +43,8 @@ class Moment:
         )
 
     def shown(self, *items: ShownItem) -> list[list[int]]:
-        features = self.featurer.of_impression(
-            self.asked, impression(*items), self.query, self.live
+        (features,) = self.featurer.of_impressions(
+            [self.asked], [impression(*items)], [self.query], self.live
         )
         assert features.examination.shape == (len(items), self.featurer.layout.examination_width)
         matrix: list[list[int]] = features.relevance.tolist()
@@ -53,14 +53,14 @@ class Moment:
     def ranked(self, *names: str) -> list[list[int]]:
         keys = item_keys(names)
         codes = self.live.online.vocabulary.codes(keys.tolist())
+        questions = Questions.of_one(self.query, codes)
         candidates = Candidates(
-            codes=codes,
-            scores=score(self.live.sources, self.query, codes),
+            asked=questions,
+            scores=score(self.live.sources, questions),
             ranks=np.zeros((len(codes), len(self.live.sources)), np.int32),
         )
-        features = self.featurer.of_candidates(
-            self.asked, keys, self.live.catalogue.rows_of(keys), candidates, self.live
-        )
+        self.live.follow()
+        features = self.featurer.of_candidates([self.asked], candidates, self.live)
         assert features.examination.shape == (len(names), 0)
         matrix: list[list[int]] = features.relevance.tolist()
         return matrix
@@ -120,3 +120,25 @@ def test_an_items_own_columns_do_not_depend_on_its_slate(name: str) -> None:
 
     differing = [place for place in range(len(alone)) if alone[place] != within[place]]
     assert set(differing) <= set(relative)
+
+
+def test_impressions_of_a_batch_have_the_features_that_each_has_alone() -> None:
+    moment = Moment()
+    events = [
+        impression(slot("g", 1), slot("a", 2), slot("never heard of", 3)),
+        impression(),
+        impression(slot("b", 1, price=3.0)),
+        impression(*(slot(name, place) for place, name in enumerate("fedcba", start=1))),
+    ]
+    alone = [
+        moment.featurer.of_impressions([moment.asked], [event], [moment.query], moment.live)[0]
+        for event in events
+    ]
+
+    together = moment.featurer.of_impressions(
+        [moment.asked] * 4, events, [moment.query] * 4, moment.live
+    )
+
+    for one, of_batch in zip(alone, together, strict=True):
+        assert of_batch.relevance.tolist() == one.relevance.tolist()
+        assert of_batch.examination.tolist() == one.examination.tolist()
