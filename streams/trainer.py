@@ -7,6 +7,7 @@ for it: it yields the processor to the worker and the learner.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 _NICENESS: Final = 19
 """The trainer shares machines with the worker: it takes what the others leave."""
 
+_AUTOGROUP: Final = Path("/proc/self/autogroup")
 _POLL_MS: Final = 1000
 _MAX_FETCH_BYTES: Final = 16 * 1024 * 1024
 _SAVED: Final = "history"
@@ -43,7 +45,7 @@ _SAVED: Final = "history"
 
 def run_trainer(config: Config) -> int:
     """Run the trainer until it is stopped; return its exit code."""
-    os.nice(_NICENESS)
+    take_what_is_left()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -57,6 +59,19 @@ def run_trainer(config: Config) -> int:
     finally:
         server.close()
     return 0
+
+
+def take_what_is_left() -> None:
+    """Let every other process of this machine go first.
+
+    Linux without control groups weighs sessions against each other, and niceness within a session
+    only (sched_autogroup): a trainer that leads a session of its own asks for the same once more.
+    """
+    os.nice(_NICENESS)
+    if os.getsid(0) == os.getpid():
+        # Not there on other systems, and of no effect where control groups decide.
+        with contextlib.suppress(OSError):
+            _AUTOGROUP.write_text(str(_NICENESS))
 
 
 class Trainer:
