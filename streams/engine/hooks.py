@@ -218,6 +218,7 @@ HOOKS: Final = (
     Hook("aiokafka.consumer.consumer:AIOKafkaConsumer", "_closed", "read"),
     Hook(_FETCHER, "_subscriptions", "read: whether a rebalance is in progress"),
     Hook(_FETCHER, "_closed", "read"),
+    Hook(_FETCHER, "_prefetch_backoff", "set: 0, so that partitions do not wait for each other"),
     Hook(f"{_STATE}:TopicPartitionState", "lso", "read: the log's end, but for transactions"),
     Hook(f"{_STATE}:TopicPartitionState", "position", "read: where the next fetch begins"),
     Hook("aiokafka.consumer.consumer:AIOKafkaConsumer", "_isolation_level", "set"),
