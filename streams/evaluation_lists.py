@@ -86,8 +86,8 @@ class Judge:
             num_previous=self._live.online.covisitation.num_previous,
         )
         request = ListRequest(user_id, state, _PARTITION, offset, context)
-        listing = self._builder.build(
-            [request], queries, self._live, computed_at_ms=now_ms, laps=NoLaps()
+        (listing,) = self._builder.build(
+            [[request]], queries, self._live, computed_at_ms=now_ms, laps=NoLaps()
         )
         return self.judged(listing.lists[0], listing.ranked[0], request.asked())
 

@@ -122,27 +122,29 @@ class ListBuilder:
 
     def build(
         self,
-        requests: Sequence[ListRequest],
+        groups: Sequence[Sequence[ListRequest]],
         queries: Sequence[Query],
         live: LiveModels,
         *,
         computed_at_ms: int,
         laps: Laps,
-    ) -> Listing:
-        """Build the lists of a batch of users.
+    ) -> list[Listing]:
+        """Build the lists of several groups of users; no list depends on the others.
 
         Args:
-            requests: At most one a user.
-            queries: What the sources know of each.
+            groups: The requests of each group, at most one a user.
+            queries: What the sources know of each request, group after group.
             live: The models.
             computed_at_ms: The wall clock, written into the lists.
             laps: Takes the time of each stage.
         """
-        listing = Listing()
+        listings = [Listing() for _ in groups]
+        requests = [request for group in groups for request in group]
+        into = [listing for listing, group in zip(listings, groups, strict=True) for _ in group]
         for start in range(0, len(requests), _BATCH):
             part = slice(start, start + _BATCH)
-            self._add(requests[part], queries[part], live, computed_at_ms, laps, listing)
-        return listing
+            self._add(requests[part], queries[part], live, computed_at_ms, laps, into[part])
+        return listings
 
     def _add(
         self,
@@ -151,33 +153,30 @@ class ListBuilder:
         live: LiveModels,
         computed_at_ms: int,
         laps: Laps,
-        listing: Listing,
+        into: Sequence[Listing],
     ) -> None:
         live.follow()
         candidates = self._recall(requests, queries, live)
         laps.lap("recall")
         ranked = self._rank(requests, candidates, live)
         laps.lap("rank")
-        listing.ranked += ranked
         versions = live.versions(self._config_digest)
         unmet = [self._unmet(*one, live) for one in zip(requests, ranked, strict=True)]
-        for request, one, items in zip(
-            requests,
-            ranked,
-            items_of(ranked, queries, live, self._ranking.list_size, unmet),
-            strict=True,
+        items_of_lists = items_of(ranked, queries, live, self._ranking.list_size, unmet)
+        for request, one, items, listing in zip(
+            requests, ranked, items_of_lists, into, strict=True
         ):
-            listing.lists.append(
-                RecommendationList(
-                    user_id=request.user_id,
-                    list_id=request.list_id,
-                    items=items,
-                    as_of=AsOf(partition=request.partition, offset=request.offset),
-                    now_ms=request.state.clock_ms,
-                    computed_at_ms=computed_at_ms,
-                    models=versions,
-                )
+            made = RecommendationList(
+                user_id=request.user_id,
+                list_id=request.list_id,
+                items=items,
+                as_of=AsOf(partition=request.partition, offset=request.offset),
+                now_ms=request.state.clock_ms,
+                computed_at_ms=computed_at_ms,
+                models=versions,
             )
+            listing.lists.append(made)
+            listing.ranked.append(one)
             self._note(request, one, items, live, listing)
         laps.lap("list")
 

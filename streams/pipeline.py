@@ -1,4 +1,4 @@
-"""What does one chunk of events cause? Events and states in, states, lists and examples out.
+"""What does a chunk of events cause? Events and states in, states, lists and examples out.
 
 This is the whole of the millisecond clock, without a clock, a socket or Faust: the worker calls
 it with what it has read from Kafka and Redis, and `headrace evaluate` with what it has read from
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from featurestore.actions import ActionTable
 from featurestore.events import Action, Context, Impression, UserId, Visit
@@ -46,6 +47,28 @@ class Effects:
     record: ExamplesRecord
     outcomes: dict[tuple[str, str], int]
     listing: Listing = field(default_factory=Listing)
+
+
+class ChunkInput(NamedTuple):
+    """A chunk, and what must be known to process it.
+
+    Attributes:
+        chunk: Decoded events of one partition.
+        states: The states of its users just before it; a user who is missing is new.
+        lost_from: Where retention had cut the log before the chunk, or -1.
+        wants_lists: False while catching up: then only the lists whose candidates are logged are
+            computed, and every user who triggered one is owed it.
+    """
+
+    chunk: Chunk
+    states: Mapping[UserId, UserState]
+    lost_from: int
+    wants_lists: bool
+
+    @property
+    def num_events(self) -> int:
+        """Events of the chunk."""
+        return len(self.chunk.events)
 
 
 class Pipeline:
@@ -98,60 +121,93 @@ class Pipeline:
         computed_at_ms: int,
         laps: Laps,
     ) -> Effects:
-        """Return what the chunk causes.
+        """Return what one chunk causes; see `ChunkInput` and `process_all`."""
+        (effects,) = self.process_all(
+            [ChunkInput(chunk, states, lost_from, wants_lists)],
+            live,
+            topic_id=topic_id,
+            computed_at_ms=computed_at_ms,
+            laps=laps,
+        )
+        return effects
+
+    def process_all(
+        self,
+        chunks: Sequence[ChunkInput],
+        live: LiveModels,
+        *,
+        topic_id: str,
+        computed_at_ms: int,
+        laps: Laps,
+    ) -> list[Effects]:
+        """Return what each chunk causes, whatever it is computed together with.
 
         Args:
-            chunk: Decoded events of one partition.
-            states: The states of its users just before it; a user who is missing is new.
+            chunks: Of different partitions, so of different users.
             live: The models.
             topic_id: Of `events`.
-            lost_from: Where retention had cut the log before the chunk, or -1.
-            wants_lists: False while catching up: then only the lists whose candidates are logged
-                are computed, and every user who triggered one is owed it.
             computed_at_ms: The wall clock, written into lists.
             laps: Takes the time of each stage.
         """
-        folded = fold_chunk(chunk.events, states, self._rules)
+        folded = [fold_chunk(one.chunk.events, one.states, self._rules) for one in chunks]
         laps.lap("fold")
-        shown = [step for step in folded.steps if isinstance(step.event, Impression)]
-        triggers = folded.triggers
-        if not wants_lists:
+        shown = [_shown(one) for one in folded]
+        wanted = [self._wanted(*one) for one in zip(chunks, folded, strict=True)]
+        all_shown = [step for steps in shown for step, _ in steps]
+        asked = [
+            *map(_asked_when_shown, all_shown),
+            *(request.asked() for requests in wanted for request in requests),
+        ]
+        queries = self._queries(asked, live)
+        laps.lap("encode")
+        num_shown = len(all_shown)
+        features = self._featurer.of_impressions(
+            asked[:num_shown],
+            [event for steps in shown for _, event in steps],
+            queries[:num_shown],
+            live,
+        )
+        of_offset = _by_offset(shown, features)
+        laps.lap("features")
+        listings = self._builder.build(
+            wanted, queries[num_shown:], live, computed_at_ms=computed_at_ms, laps=laps
+        )
+        effects = [
+            self._effects(*one, live, topic_id)
+            for one in zip(chunks, folded, of_offset, listings, strict=True)
+        ]
+        laps.lap("rows")
+        return effects
+
+    def _wanted(self, one: ChunkInput, folded: FoldedChunk) -> list[ListRequest]:
+        partition, triggers = one.chunk.partition, folded.triggers
+        if not one.wants_lists:
             is_sampled = self._builder.is_sampled
             triggers = [
                 step
                 for step in triggers
-                if is_sampled(step.event.user_id, chunk.partition, step.record.offset)
+                if is_sampled(step.event.user_id, partition, step.record.offset)
             ]
-        wanted = [_request(chunk.partition, step) for step in triggers]
-        asked = [*map(_asked_when_shown, shown), *map(ListRequest.asked, wanted)]
-        queries = self._queries(asked, live)
-        laps.lap("encode")
-        num_shown = len(shown)
-        features = dict(
-            zip(
-                [step.record.offset for step in shown],
-                self._featurer.of_impressions(
-                    asked[:num_shown],
-                    [step.event for step in shown if isinstance(step.event, Impression)],
-                    queries[:num_shown],
-                    live,
-                ),
-                strict=True,
-            )
-        )
-        laps.lap("features")
-        listing = self._builder.build(
-            wanted, queries[num_shown:], live, computed_at_ms=computed_at_ms, laps=laps
-        )
+        return [_request(partition, step) for step in triggers]
+
+    def _effects(
+        self,
+        one: ChunkInput,
+        folded: FoldedChunk,
+        features: Mapping[int, SlateFeatures],
+        listing: Listing,
+        live: LiveModels,
+        topic_id: str,
+    ) -> Effects:
+        chunk = one.chunk
         items, rows = self._rows(folded, features, listing.slates)
-        laps.lap("rows")
         record = ExamplesRecord(
             version=EXAMPLES_VERSION,
             topic_id=topic_id,
             partition=chunk.partition,
             from_offset=chunk.from_offset,
             to_offset=chunk.to_offset,
-            lost_from=lost_from,
+            lost_from=one.lost_from,
             replica_offset=live.online.offset,
             layout=self._layout_digest,
             bundle=live.bundle or "",
@@ -161,8 +217,8 @@ class Pipeline:
         )
         return Effects(
             states=folded.states,
-            lists={made.user_id: made for made in listing.lists} if wants_lists else {},
-            owed={} if wants_lists else _owed(folded.triggers),
+            lists={made.user_id: made for made in listing.lists} if one.wants_lists else {},
+            owed={} if one.wants_lists else _owed(folded.triggers),
             record=record,
             outcomes=folded.outcomes,
             listing=listing,
@@ -194,9 +250,10 @@ class Pipeline:
         ]
         queries = self._queries([one.asked() for one in requests], live)
         laps.lap("encode")
-        return self._builder.build(
-            requests, queries, live, computed_at_ms=computed_at_ms, laps=laps
+        (listing,) = self._builder.build(
+            [requests], queries, live, computed_at_ms=computed_at_ms, laps=laps
         )
+        return listing
 
     def _queries(self, asked: Sequence[Asked], live: LiveModels) -> list[Query]:
         num_previous = live.online.covisitation.num_previous
@@ -223,6 +280,18 @@ class Pipeline:
             if (slate := slates.get(offset)) is not None:
                 rows.append(slate_row(step, slate, items))
         return items.items(), rows
+
+
+def _shown(folded: FoldedChunk) -> list[tuple[Step, Impression]]:
+    return [(step, step.event) for step in folded.steps if isinstance(step.event, Impression)]
+
+
+def _by_offset(
+    shown: Sequence[Sequence[tuple[Step, Impression]]], features: Sequence[SlateFeatures]
+) -> list[dict[int, SlateFeatures]]:
+    """The features of each chunk's impressions, by offset."""
+    following = iter(features)
+    return [{step.record.offset: next(following) for step, _ in steps} for steps in shown]
 
 
 def _request(partition: int, step: Step) -> ListRequest:

@@ -13,9 +13,10 @@ import asyncio
 import gc
 import itertools
 import math
+import sys
 import time
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, cast
 
 import faust
 
@@ -44,19 +45,28 @@ from streams.engine import (
 )
 from streams.examples import encode_record
 from streams.feeds import Feeds
+from streams.in_flight import WorkInFlight
 from streams.live import LiveModels
 from streams.metrics import WorkerMetrics, serve_metrics
 from streams.ownership import OwnedPartition
-from streams.pipeline import Effects
+from streams.pipeline import ChunkInput, Effects
 from streams.stopwatch import Stopwatch
 from streams.takeover import OwnedPartitions
+from streams.together import Together
+from streams.waiting_slices import WaitingSlices
 from streams.worker_store import WorkerStore
-from streams.write_behind import WritesInFlight
 
 MAX_RECORD_BYTES: Final = 15 * 1024 * 1024
 """Largest record of examples or dead letters; their topics allow a little more."""
 SETTLE_S: Final = 2.0
 """How long a rebalance or a stop waits for writes; the group waits a second longer."""
+_MAX_WAITING: Final = 4
+"""Slices of a partition that are fetched before the first of them is written."""
+_FEW_EVENTS: Final = 64
+"""Fewer than this may wait a little for more to come."""
+_SWITCH_S: Final = 0.0002
+"""How long the fetching thread may be kept waiting by a chunk that is computed. It goes through its
+event loop several times for a fetch; Python's default of 5 ms would be paid each time."""
 _LOOK_S: Final = 0.5
 _LOOKS_PER_MEASURE: Final = 20
 
@@ -68,6 +78,7 @@ def run_worker(config: Config) -> int:
     try:
         app = build_worker(config, metrics)
         collect_rarely()
+        sys.setswitchinterval(_SWITCH_S)
         return run_app(app)
     finally:
         server.close()
@@ -114,7 +125,9 @@ class Worker:
         )
         # A chunk, a batch of owed lists and an assignment exclude each other.
         self._turn = asyncio.Lock()
-        self._writes = WritesInFlight()
+        self._together = Together(self._compute, self._turn, max_events=config.worker.chunk_events)
+        self._work = WorkInFlight()
+        self._waiting = WaitingSlices()
         self.app = self._build_app()
 
     def _build_app(self) -> SliceApp:
@@ -124,8 +137,8 @@ class Worker:
                 app_id=worker.group,
                 brokers=kafka.brokers,
                 max_slice_records=worker.slice_events,
-                max_buffered_slices=1,
-                fetch_wait_ms=20,
+                max_buffered_slices=_MAX_WAITING,
+                fetch_wait_ms=10,
                 stall_timeout_s=worker.stall_timeout_s,
             ),
             start_offsets=self._start_offsets,
@@ -137,8 +150,15 @@ class Worker:
 
         @app.agent(app.topic(kafka.topics.events))
         async def work(slices: faust.StreamT[Slice]) -> None:
-            async for slice_ in slices:
-                await self._handle(slice_)
+            # Acknowledged when it is written; until then slices of other partitions come, and a
+            # few more of its own.
+            async for event in cast("faust.Stream[Slice]", slices).noack().events():
+                slice_ = cast("Slice", event.value)
+                self._accounts.received(slice_)
+                self._waiting.put(slice_, event.ack)
+                if not self._work.is_busy(slice_.partition):
+                    await self._work.settled(slice_.partition)
+                    self._work.start(slice_.partition, self._work_off(slice_.partition))
 
         app.task(self._watch_progress)
         app.task(self._pay_lists)
@@ -150,7 +170,7 @@ class Worker:
 
     async def _start_offsets(self, tps: frozenset[TP]) -> Mapping[TP, int]:
         """Take the assigned partitions over where their checkpoints stand."""
-        await self._writes.all_settled()
+        await self._work.all_settled()
         try:
             async with self._turn:
                 await self._feeds.start(self.app)
@@ -162,19 +182,28 @@ class Worker:
 
     async def _settle(self, *_: object, **__: object) -> None:
         """Let what is on its way arrive before others take over; not for ever."""
-        await self._writes.all_settled(timeout_s=SETTLE_S)
+        await self._work.all_settled(timeout_s=SETTLE_S)
 
     # --- slices ---
 
+    async def _work_off(self, partition: int) -> None:
+        """Bring into the store what waits of a partition, beside other partitions."""
+        with fail_stop(self.app, f"working on partition {partition}"):
+            while num_records := self._waiting.num_records(partition):
+                if num_records < _FEW_EVENTS:
+                    await self._together.rest()
+                taken = self._waiting.take(partition, max_records=self._config.worker.slice_events)
+                await self._handle(taken.slice_)
+                for ack in taken.acks:
+                    ack()
+
     async def _handle(self, slice_: Slice) -> None:
-        self._accounts.received(slice_)
-        self._watch.start()
-        decoded = decode(
-            slice_.records,
-            partition=slice_.partition,
-            num_partitions=self._partitions.topic.num_partitions,
-        )
-        self._watch.lap("decode")
+        with self._watch.timed("decode"):
+            decoded = decode(
+                slice_.records,
+                partition=slice_.partition,
+                num_partitions=self._partitions.topic.num_partitions,
+            )
         wants_lists = not self._is_behind(slice_.partition)
         for chunk in chunks_of(
             decoded,
@@ -196,52 +225,32 @@ class Worker:
         )
 
     async def _process(self, chunk: Chunk, *, wants_lists: bool) -> None:
-        """Compute a chunk, and leave it to be written while other partitions go on."""
-        await self._writes.settled(chunk.partition)
-        owned = self._partitions[chunk.partition]
-        rest = owned.not_yet_written(chunk)
-        if rest is not None:
-            async with self._turn:
-                effects = await self._compute(owned, rest, wants_lists=wants_lists)
-            self._writes.start(
-                chunk.partition, self._write(owned, rest, effects, wants_lists=wants_lists)
-            )
-
-    async def _write(
-        self, owned: OwnedPartition, chunk: Chunk, effects: Effects, *, wants_lists: bool
-    ) -> None:
         """Bring into the store what of a chunk no other owner has brought there."""
-        with fail_stop(self.app, f"writing partition {owned.number}"):
-            while True:
-                await self._log(chunk, effects)
-                new = self._partitions.checkpoint_at(chunk.to_offset)
-                with self._watch.timed("write"):
-                    ahead = await self._store.commit(
-                        owned.number, owned.checkpoint, new, effects.states, effects.lists
-                    )
-                if ahead is None:
-                    owned.written(new, effects, max_users=self._partitions.max_users)
-                    self._accounts.committed(chunk, effects, now_s=time.time())
-                    return
-                self._partitions.give_way(owned, ahead)
-                rest = owned.not_yet_written(chunk)
-                if rest is None:
-                    return
-                chunk = rest
-                async with self._turn:
-                    effects = await self._compute(owned, chunk, wants_lists=wants_lists)
+        owned = self._partitions[chunk.partition]
+        while (rest := owned.not_yet_written(chunk)) is not None:
+            with self._watch.timed("load"):
+                states = await self._states_of(owned, [one.event.user_id for one in rest.events])
+            effects = await self._together.effects_of(
+                ChunkInput(rest, states, self._partitions.lost_before(owned, rest), wants_lists)
+            )
+            await self._log(rest, effects)
+            new = self._partitions.checkpoint_at(rest.to_offset)
+            with self._watch.timed("write"):
+                ahead = await self._store.commit(
+                    owned.number, owned.checkpoint, new, effects.states, effects.lists
+                )
+            if ahead is None:
+                owned.written(new, effects, max_users=self._partitions.max_users)
+                self._accounts.committed(rest, effects, now_s=time.time())
+                return
+            self._partitions.give_way(owned, ahead)
 
-    async def _compute(self, owned: OwnedPartition, chunk: Chunk, *, wants_lists: bool) -> Effects:
+    def _compute(self, chunks: Sequence[ChunkInput]) -> list[Effects]:
         self._watch.start()
-        states = await self._states_of(owned, [one.event.user_id for one in chunk.events])
-        self._watch.lap("load")
-        return self._pipeline.process(
-            chunk,
-            states,
+        return self._pipeline.process_all(
+            chunks,
             self._live,
             topic_id=self._partitions.topic.topic_id,
-            lost_from=self._partitions.lost_before(owned, chunk),
-            wants_lists=wants_lists,
             computed_at_ms=time.time_ns() // 1_000_000,
             laps=self._watch,
         )
@@ -288,12 +297,12 @@ class Worker:
 
     async def _pay_some(self, number: int) -> bool:
         """Build one batch of a partition's owed lists; say whether there was any."""
-        await self._writes.settled(number)
+        await self._work.settled(number)
         async with self._turn:
             owned = self._partitions.get(number)
             if owned is None or not owned.owed or self._is_behind(number):
                 return False
-            if self._writes.is_busy(number):
+            if self._work.is_busy(number):
                 return True
             if owned.checkpoint is None:
                 raise AssertionError("lists are owed for events that were written")

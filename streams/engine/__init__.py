@@ -72,7 +72,7 @@ from streams.engine.positions import LOG_START
 from streams.engine.producer import AckedProducer, OutgoingRecord
 from streams.engine.readers import TopicReader, read_to_end
 from streams.engine.runner import run_app
-from streams.engine.slices import Record, Slice
+from streams.engine.slices import Record, Slice, joined
 from streams.engine.stopping import StopControl, fail_stop
 
 __all__ = [
@@ -98,6 +98,7 @@ __all__ = [
     "UnreadableTopicError",
     "build_app",
     "fail_stop",
+    "joined",
     "read_to_end",
     "run_app",
 ]

@@ -1,6 +1,6 @@
 """What does the engine deliver: which records, of which partition, between which offsets?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -50,6 +50,20 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     def num_records(self) -> int:
         """Number of records, at least one."""
         return len(self.records)
+
+
+def joined(slices: Sequence[Slice]) -> Slice:
+    """Return slices that follow each other as one."""
+    first, last = slices[0], slices[-1]
+    if len(slices) == 1:
+        return first
+    return Slice(
+        topic=first.topic,
+        partition=first.partition,
+        base_offset=first.base_offset,
+        next_offset=last.next_offset,
+        records=tuple(record for slice_ in slices for record in slice_.records),
+    )
 
 
 class SliceMessage(ConsumerMessage):

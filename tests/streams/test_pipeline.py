@@ -17,8 +17,11 @@ from streams.examples import (
     unpack_int32,
     unpack_keys,
 )
+from streams.ownership import NOTHING_LOST
+from streams.pipeline import ChunkInput
+from streams.stopwatch import NoLaps
 from tests.streams.stream_events import START_MS, click, shown, visit
-from tests.streams.taught import Line, config, item, live_models, put_items
+from tests.streams.taught import Line, chunk_of, config, item, live_models, put_items
 
 SEQUENCES = [["a", "b", "c", "d"], ["a", "b", "d"], ["c", "d", "e"], ["b", "f"], ["a", "g"]]
 U1, U2 = UserId("u1"), UserId("u2")
@@ -210,6 +213,32 @@ def test_chunk_boundaries_change_neither_states_nor_rows(cut: int) -> None:
 
     assert parts.states == whole.states
     assert rows_by_item_id(at_once) == rows_by_item_id(first) + rows_by_item_id(second)
+
+
+def test_chunks_computed_together_cause_what_each_causes_alone() -> None:
+    chunks = [
+        chunk_of(click("u1", "a"), shown("u1", START_MS + 1, items=["b", "c"]), from_offset=3),
+        chunk_of(from_offset=9),
+        chunk_of(shown("u2", items=["a"]), visit("u2", START_MS + 1), from_offset=3),
+        chunk_of(click("u3", "f"), visit("u4"), from_offset=5),
+    ]
+    settings = {"ranking__slate_sample_rate": 0.5}
+    alone = [line(**settings).process(chunk, {}) for chunk in chunks]
+    one = line(**settings)
+
+    together = one.pipeline.process_all(
+        [ChunkInput(chunk, {}, NOTHING_LOST, wants_lists=True) for chunk in chunks],
+        one.live,
+        topic_id="topic",
+        computed_at_ms=1,
+        laps=NoLaps(),
+    )
+
+    for of_batch, by_itself in zip(together, alone, strict=True):
+        assert of_batch.states == by_itself.states
+        assert of_batch.lists == by_itself.lists
+        assert encode_record(of_batch.record) == encode_record(by_itself.record)
+        assert of_batch.listing.candidates == by_itself.listing.candidates
 
 
 def test_an_item_that_nobody_has_met_gets_the_last_place() -> None:

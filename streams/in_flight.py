@@ -1,8 +1,8 @@
-"""Which writes are on their way, and who must wait for them?
+"""Which partitions are being worked on, and who must wait for that?
 
 While a chunk of one partition is acknowledged by Kafka and written to the store, chunks of other
 partitions are computed: at a few hundred events a second the worker would otherwise spend half of
-its time waiting. A partition has one write on its way at most, so everything about one partition
+its time waiting. A partition has one slice in work at most, so everything about one partition
 still happens in order; what a crash leaves unwritten is repeated from the checkpoint.
 """
 
@@ -13,32 +13,33 @@ from collections.abc import Coroutine
 from typing import Any
 
 
-class WritesInFlight:
-    """At most one write a partition."""
+class WorkInFlight:
+    """At most one piece of work a partition."""
 
     def __init__(self) -> None:
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
-    def start(self, partition: int, write: Coroutine[Any, Any, None]) -> None:
-        """Run a write beside the caller; the partition's former one must have been waited for."""
+    def start(self, partition: int, work: Coroutine[Any, Any, None]) -> None:
+        """Run work beside the caller; the partition's former one must have ended."""
         if self.is_busy(partition):
-            raise AssertionError(f"partition {partition} has a write on its way")
-        task = asyncio.create_task(write, name=f"write of partition {partition}")
+            work.close()
+            raise AssertionError(f"partition {partition} is being worked on")
+        task = asyncio.create_task(work, name=f"work on partition {partition}")
         # Whoever fails has ended the process; nobody may wait for this task any more.
         task.add_done_callback(_observed)
         self._tasks[partition] = task
 
     def is_busy(self, partition: int) -> bool:
-        """Whether the partition has a write on its way."""
+        """Whether the partition is being worked on."""
         task = self._tasks.get(partition)
         return task is not None and not task.done()
 
     async def settled(self, partition: int) -> None:
-        """Wait for the partition's write, and raise what it raised. Any number may wait."""
+        """Wait for the partition's work, and raise what it raised. Any number may wait."""
         task = self._tasks.get(partition)
         if task is None:
             return
-        # Not awaited itself: a waiter that is cancelled must not cancel the write.
+        # Not awaited itself: a waiter that is cancelled must not cancel the work.
         await asyncio.wait({task})
         if self._tasks.get(partition) is task:
             del self._tasks[partition]
