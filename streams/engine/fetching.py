@@ -163,6 +163,9 @@ class SliceConsumerThread(AIOKafkaConsumerThread):
         # While records of one partition wait to be taken, aiokafka would fetch no other one of the
         # same broker for a tenth of a second. What waits here is bounded without that.
         fetcher._prefetch_backoff = 0.0
+        # A fetch that ends in the moment in which records are taken is not heard of: aiokafka looks
+        # again only after this time, 0.2 s unless told otherwise.
+        fetcher._fetcher_timeout = self._fetch_wait_ms / 1000
         fetched = Fetched([], {}, {}, {})
         subscriptions = fetcher._subscriptions
         if not self.consumer.flow_active:

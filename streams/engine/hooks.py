@@ -178,6 +178,12 @@ HOOKS: Final = (
         "does not await between taking records and returning them",
         "be4348896b9b66af",
     ),
+    Hook(
+        _FETCHER,
+        "_fetch_requests_routine",
+        "looks again after _fetcher_timeout; a task that is done may still count as in flight",
+        "2a8ec5932644c9b0",
+    ),
     Hook(_FETCHER, "seek_to", "drops what was fetched of the old position", "f0ba6aba6c22ef83"),
     Hook(
         _FETCHER,
@@ -218,6 +224,7 @@ HOOKS: Final = (
     Hook("aiokafka.consumer.consumer:AIOKafkaConsumer", "_closed", "read"),
     Hook(_FETCHER, "_subscriptions", "read: whether a rebalance is in progress"),
     Hook(_FETCHER, "_closed", "read"),
+    Hook(_FETCHER, "_fetcher_timeout", "set: the longest that a missed end of a fetch costs"),
     Hook(_FETCHER, "_prefetch_backoff", "set: 0, so that partitions do not wait for each other"),
     Hook(f"{_STATE}:TopicPartitionState", "lso", "read: the log's end, but for transactions"),
     Hook(f"{_STATE}:TopicPartitionState", "position", "read: where the next fetch begins"),
