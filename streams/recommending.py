@@ -16,6 +16,9 @@ from models.retrieval import Candidates, Query, Questions, Source
 from streams.live import TRANSFORMER, LiveModels
 
 FRESH: Final = "fresh"
+MAX_REASONS: Final = 10
+"""Items of a list that say why they are in it, the first ones: more would take the user over four
+kilobytes of Redis (docs/redis-keys.md)."""
 _CAUSED: Final = frozenset({"covisitation", TRANSFORMER})
 """Sources whose proposals have a cause among the user's items."""
 
@@ -79,19 +82,24 @@ def _met(
     query: Query,
     live: LiveModels,
 ) -> list[RecommendedItem]:
-    vocabulary = live.online.vocabulary
-    return [
-        RecommendedItem(
-            item_id=ItemId(vocabulary.item_id(code)),
-            score=score,
-            source=source,
-            reason=_reason(source, cause, query, live),
-            position=position,
+    item_id = live.online.vocabulary.item_id
+    items: list[RecommendedItem] = []
+    num_reasons = 0
+    for position, (code, score, source, cause) in enumerate(
+        zip(codes, scores, sources, causes, strict=True), start=1
+    ):
+        reason = _reason(source, cause, query, live) if num_reasons < MAX_REASONS else None
+        num_reasons += reason is not None
+        items.append(
+            RecommendedItem(
+                item_id=ItemId(item_id(code)),
+                score=score,
+                source=source,
+                reason=reason,
+                position=position,
+            )
         )
-        for position, (code, score, source, cause) in enumerate(
-            zip(codes, scores, sources, causes, strict=True), start=1
-        )
-    ]
+    return items
 
 
 def _new(

@@ -7,6 +7,7 @@ from featurestore.events import UserId
 from featurestore.lists import RecommendationList
 from streams.examples import ImpressionRow, unpack_int32
 from streams.listing import ListBuilder
+from streams.recommending import MAX_REASONS
 from tests.streams.stream_events import START_MS, click, shown, visit
 from tests.streams.taught import Line, config, item, live_models, put_items
 
@@ -32,6 +33,19 @@ def test_what_followed_the_users_item_comes_first_and_names_it_as_the_reason() -
     caused = [one for one in made.items if one.source == "covisitation"]
     assert {one.reason for one in caused} == {"b"}
     assert all(one.propensity == 1.0 for one in made.items)
+
+
+def test_only_the_first_items_of_a_long_list_say_why() -> None:
+    settings = config()
+    followers = [f"follower {number:02}" for number in range(15)]
+    one = Line(settings, live_models(settings, [["b", name] for name in followers]))
+
+    made = one.take(click("u1", "b")).lists[U1]
+
+    caused = [item for item in made.items if item.source == "covisitation"]
+    assert len(caused) > MAX_REASONS
+    assert [item.reason for item in caused[:MAX_REASONS]] == ["b"] * MAX_REASONS
+    assert {item.reason for item in caused[MAX_REASONS:]} == {None}
 
 
 def test_a_user_without_history_gets_what_is_trending() -> None:
