@@ -77,7 +77,7 @@ class InProcess:
         """Digest an event of the shop."""
         value = encode(event)
         if isinstance(event, CatalogueItem):
-            self._live.catalogue.put(decode_item(value))
+            self._live.put_item(decode_item(value))
             return
         decoded = decode_event(value)
         record = Record(self._offset, None, None, decoded.ts_ms)

@@ -8,6 +8,7 @@ optional.
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Final, TypeVar
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,9 @@ from featurestore.keys import item_key
 
 UNKNOWN: Final = -1
 """The row of an item without a record, the code of an item without a category."""
+
+NUM_KINDS: Final = 2
+"""So many of an item's categories, the first ones, have keys."""
 
 _FIRST_ROWS: Final = 64
 _T = TypeVar("_T", bound=np.generic)
@@ -45,6 +49,8 @@ class Catalogue:
         # Never empty, so that row -1 always finds something to look at.
         self._available = np.empty(_FIRST_ROWS, np.bool_)
         self._categories = np.empty(_FIRST_ROWS, np.int32)
+        self._keys = np.empty(_FIRST_ROWS, np.uint64)
+        self._kinds = np.empty((_FIRST_ROWS, NUM_KINDS), np.uint32)
         self._published_at_ms = np.empty(_FIRST_ROWS, np.int64)
         self._numeric = np.empty((_FIRST_ROWS, len(numeric)), np.float32)
 
@@ -85,6 +91,13 @@ class Catalogue:
         """Say of each row whether the item may be recommended."""
         return np.where(rows == UNKNOWN, True, self._available[rows])
 
+    def sample(self, draws: np.random.Generator, num: int) -> Keys:
+        """Return the keys of different items on offer, drawn at random; at most `num`."""
+        if not self._ids:
+            return np.empty(0, np.uint64)
+        rows = np.unique(draws.integers(len(self._ids), size=num))
+        return self._keys[rows[self._available[rows]]]
+
     def available_mask(self, keys: Keys) -> npt.NDArray[np.bool_]:
         """Say of each key whether the item may be recommended."""
         return self.available(self.rows_of(keys))
@@ -95,6 +108,13 @@ class Catalogue:
         Codes are given in the order of first appearance; only their equality means anything.
         """
         return np.where(rows == UNKNOWN, np.int32(UNKNOWN), self._categories[rows])
+
+    def kinds(self, rows: Rows) -> npt.NDArray[np.uint32]:
+        """Return uint32[N, 2]: keys of each row's first two categories, 0 for none.
+
+        Unlike codes they are the same in every process.
+        """
+        return np.where((rows == UNKNOWN)[:, None], np.uint32(0), self._kinds[rows])
 
     def published_at_ms(self, rows: Rows) -> npt.NDArray[np.int64]:
         """Return when each row's item was published; 0 where that is unknown."""
@@ -109,8 +129,10 @@ class Catalogue:
         if row is None:
             return
         attributes = item.attributes or {}
+        self._keys[row] = item_key(item.item_id)
         self._available[row] = item.available
         self._categories[row] = self._code(item.categories)
+        self._kinds[row] = _kinds(item.categories)
         self._published_at_ms[row] = item.published_at_ms or 0
         self._numeric[row] = [_number(attributes, name) for name in self._numeric_names]
 
@@ -138,6 +160,8 @@ class Catalogue:
         if row == len(self._available):
             self._available = _grown(self._available, 2 * row)
             self._categories = _grown(self._categories, 2 * row)
+            self._keys = _grown(self._keys, 2 * row)
+            self._kinds = _grown(self._kinds, 2 * row)
             self._published_at_ms = _grown(self._published_at_ms, 2 * row)
             self._numeric = _grown(self._numeric, 2 * row)
         return row
@@ -150,12 +174,18 @@ class Catalogue:
         if row != UNKNOWN and self._ids[row] == item_id:
             del self._row_of_key[key]
             self._ids[row] = None
+            self._available[row] = False
             self._free_rows.append(row)
 
     def _code(self, categories: tuple[str, ...]) -> int:
         if not categories:
             return UNKNOWN
         return self._category_codes.setdefault(categories[0], len(self._category_codes))
+
+
+def _kinds(categories: tuple[str, ...]) -> list[int]:
+    keys = [crc32(name.encode()) or 1 for name in categories[:NUM_KINDS]]
+    return keys + [0] * (NUM_KINDS - len(keys))
 
 
 def _digest(item: CatalogueItem) -> int:

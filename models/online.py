@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from models.choice_head import ChoiceHead
     from models.retrieval import Source
 
 # Half-life of the longer popularity count, beside which the recent one shows what is gaining.
@@ -79,7 +80,12 @@ class OnlineModels:
     """The learner's models, or a worker's replica of them."""
 
     def __init__(
-        self, config: OnlineConfig, *, num_click_weights: int, key_of: Callable[[str], int]
+        self,
+        config: OnlineConfig,
+        *,
+        num_click_weights: int,
+        key_of: Callable[[str], int],
+        choice: ChoiceHead | None = None,
     ) -> None:
         """Starts with nothing learned, at offset 0.
 
@@ -87,6 +93,7 @@ class OnlineModels:
             config: See there.
             num_click_weights: Weights that the click head's features may name.
             key_of: An item id's key, never 0: the same on every machine and for ever.
+            choice: The choice head with nothing learned, where it is in use.
         """
         self.config = config
         self._key_of = key_of
@@ -97,6 +104,7 @@ class OnlineModels:
         self.statistics = ItemStatistics(config.item_statistics)
         self.fresh = Fresh()
         self.click = ClickHead(config.click, num_click_weights)
+        self.choice = choice
         self.sources = self._make_sources()
         names = [*[source.name for source in self.sources], *config.extra_sources]
         self.next_feature_names = next_feature_names(names)
@@ -119,6 +127,7 @@ class OnlineModels:
                     *self.statistics.tables,
                     self.click.table,
                     *self.next.tables,
+                    *([] if choice is None else [choice.table]),
                 )
             }.values()
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streams.choosing import ChoiceFeaturer
 from streams.config import Config
 from streams.featuring import Featurer
 from streams.listing import ListBuilder
@@ -17,11 +18,13 @@ def build_pipeline(config: Config, live: LiveModels) -> Pipeline:
         live: Names the sources whose scores become features.
     """
     featurer = build_featurer(config, live)
+    choices = build_choice_featurer(config)
     return Pipeline(
         table=config.action_table(),
         rules=config.fold_rules(),
         featurer=featurer,
-        builder=build_list_builder(config, featurer),
+        choices=choices,
+        builder=build_list_builder(config, featurer, choices),
         contexts=config.online.contexts.names,
         layout_digest=config.layout_digest(live.online),
         config_digest=config.digest(),
@@ -33,11 +36,20 @@ def build_featurer(config: Config, live: LiveModels) -> Featurer:
     return Featurer(config.feature_layout(), [source.name for source in live.sources])
 
 
-def build_list_builder(config: Config, featurer: Featurer) -> ListBuilder:
+def build_choice_featurer(config: Config) -> ChoiceFeaturer | None:
+    """Return what computes the choice head's features; None where that head is not in use."""
+    layout = config.choice_layout()
+    return None if layout is None else ChoiceFeaturer(layout, config.action_table())
+
+
+def build_list_builder(
+    config: Config, featurer: Featurer, choices: ChoiceFeaturer | None
+) -> ListBuilder:
     """Return what makes lists."""
     return ListBuilder(
         ranking=config.ranking,
         retrieval=config.retrieval,
         featurer=featurer,
+        choices=choices,
         config_digest=config.digest(),
     )

@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from featurestore.actions import DEFAULT_ACTIONS, ActionSpec, ActionTable
+from featurestore.choice_features import NUM_PULLED
+from featurestore.choice_layout import POSITIONS, ChoiceConfig, ChoiceLayout
 from featurestore.features import FeatureConfig, FeatureLayout
 from featurestore.keys import item_key
 from featurestore.state import FoldRules
+from models.choice_head import ChoiceHead, Prior
 from models.online import OnlineConfig, OnlineModels
 from models.retrieval import RetrievalConfig
 from streams.config_reader import Problem, Secret, read_section
@@ -79,6 +82,7 @@ class Config:
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     online: OnlineConfig = field(default_factory=OnlineConfig)
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
+    choice: ChoiceConfig = field(default_factory=ChoiceConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
 
     def __post_init__(self) -> None:
@@ -125,18 +129,46 @@ class Config:
         )
         return FeatureLayout(config=features, source_names=self.features.sources)
 
+    def choice_layout(self) -> ChoiceLayout | None:
+        """Return what the choice head's cells mean; None where nothing is ranked by it."""
+        return ChoiceLayout(config=self.choice) if self.ranking.head == "choice" else None
+
     def online_models(self) -> OnlineModels:
         """Return the models of the seconds clock with nothing learned, for learner and replica."""
         online = OnlineModels(
-            self.online, num_click_weights=self.feature_layout().num_weights, key_of=item_key
+            self.online,
+            num_click_weights=self.feature_layout().num_weights,
+            key_of=item_key,
+            choice=self._choice_head(),
         )
         online.tables.identity["layout"] = self.layout_digest(online)
         return online
 
     def layout_digest(self, online: OnlineModels) -> str:
         """Return 8 hexadecimal digits over what every number of a row's features means."""
-        meaning = repr((self.feature_layout().digest, online.next_feature_names))
+        choice = self.choice_layout()
+        meaning = repr(
+            (
+                self.feature_layout().digest,
+                online.next_feature_names,
+                None if choice is None else choice.digest,
+            )
+        )
         return hashlib.blake2b(meaning.encode(), digest_size=4).hexdigest()
+
+    def _choice_head(self) -> ChoiceHead | None:
+        layout = self.choice_layout()
+        if layout is None:
+            return None
+        prior = Prior(
+            means=layout.means,
+            variances=layout.variances,
+            min_variances=layout.min_variances,
+            position_offset=layout.position_offset,
+            num_positions=POSITIONS,
+            num_pulled=NUM_PULLED,
+        )
+        return ChoiceHead(prior, meaning=layout.digest)
 
     @property
     def ttl_ms(self) -> int:

@@ -16,7 +16,7 @@ from featurestore.state import UserState
 from models.evaluation import MISS
 from models.next_features import next_features
 from models.vocabulary import UNKNOWN
-from streams.composition import build_featurer, build_list_builder
+from streams.composition import build_choice_featurer, build_featurer, build_list_builder
 from streams.config import Config
 from streams.evaluation_tally import Placing
 from streams.listing import ListRequest
@@ -28,6 +28,7 @@ from streams.stopwatch import NoLaps
 NEXT_HEAD: Final = "next_head"
 SOURCE_ORDER: Final = "source_order"
 CLICK_HEAD: Final = "click_head"
+CHOICE_HEAD: Final = "choice_head"
 _PARTITION: Final = 0
 
 
@@ -57,7 +58,8 @@ class Judge:
         self._live = live
         self._table = config.action_table()
         self._featurer = build_featurer(config, live)
-        self._builder = build_list_builder(config, self._featurer)
+        self._choices = build_choice_featurer(config)
+        self._builder = build_list_builder(config, self._featurer, self._choices)
         self._proposing = [name for name, limit in config.retrieval.limits.items() if limit > 0]
 
     def ask(
@@ -138,6 +140,9 @@ class Judge:
         if online.click.evidence > 0:
             features = self._featurer.of_candidates([asked], candidates, self._live)
             orders[CLICK_HEAD] = online.click.logits(features.relevance)
+        if online.choice is not None and self._choices is not None:
+            seen = self._choices.of_candidates([asked], candidates, self._live)
+            orders[CHOICE_HEAD] = online.choice.utilities(*seen)
         return orders
 
 

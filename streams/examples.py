@@ -30,7 +30,9 @@ class ImpressionRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, 
     """One slate that was shown, featured on the user state just before it.
 
     `relevance` is int32[N, R] and `examination` int32[N, E]: indices into the click head's weights.
-    `request_id` and `list_id` are empty where the event had none.
+    `choice` is int32[N, C], indices into the choice head's cells, and `pull` what weights their
+    last columns; empty and 0 where that head is not in use. `request_id` and `list_id` are empty
+    where the event had none.
     """
 
     offset: int
@@ -42,6 +44,8 @@ class ImpressionRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, 
     positions: list[int]
     relevance: bytes
     examination: bytes
+    choice: bytes = b""
+    pull: float = 0.0
 
 
 class ActionRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="a", gc=False):
@@ -88,7 +92,22 @@ class SlateRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="
     features: bytes
 
 
-Row = ImpressionRow | ActionRow | VisitRow | SlateRow
+class ChoiceRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="c", gc=False):
+    """The item of an action that no list led to, and a sample of what else was on offer.
+
+    `choice` is int32[N, C] as in an `ImpressionRow`, the item that was acted upon first. The row
+    follows that of the action.
+    """
+
+    offset: int
+    ts_ms: int
+    user_id: str
+    num_items: int
+    choice: bytes
+    pull: float
+
+
+Row = ImpressionRow | ActionRow | VisitRow | SlateRow | ChoiceRow
 
 
 class ExamplesRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -135,7 +135,7 @@ class Featurer:
             contexts=[one.context or {} for one in asked],
             source_scores=scores,
             statistics=online.statistics.features(questions.codes, questions.now_ms),
-            ages_s=_ages_s(rows, questions.codes, questions.now_ms, live),
+            ages_s=live.ages_s(rows, questions.codes, questions.now_ms),
             categories=catalogue.categories(rows),
             recent_categories=_recent_categories(asked, live),
         )
@@ -161,15 +161,3 @@ def _over(
                 if name in shown.features:
                     numeric[row, column] = shown.features[name]
     return numeric
-
-
-def _ages_s(
-    rows: npt.NDArray[np.int64],
-    codes: npt.NDArray[np.integer],
-    now_ms: npt.NDArray[np.int64],
-    live: LiveModels,
-) -> npt.NDArray[np.float64]:
-    """Seconds since publication, or since the item first appeared where that is not known."""
-    appeared = live.online.fresh.ages_ms(codes, now_ms) / 1000
-    published = live.catalogue.published_at_ms(rows)
-    return np.where(published > 0, np.maximum(now_ms - published, 0) / 1000, appeared)

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from models.online import OnlineModels
 from streams.attribution import (
     Attribution,
@@ -26,6 +28,7 @@ from streams.attribution import (
 from streams.examples import (
     NO_ITEM,
     ActionRow,
+    ChoiceRow,
     ExamplesRecord,
     ImpressionRow,
     SlateRow,
@@ -211,8 +214,16 @@ class LearnerFold:
                         items=tuple([items[index] for index in row.items]),
                     )
                     self._settle_next(self._next.open(candidates), effects, learning=learning)
+                case ChoiceRow():
+                    self._choose(row, learning=learning)
                 case VisitRow():
                     pass
+
+    def _choose(self, row: ChoiceRow, *, learning: bool) -> None:
+        """Learn an action that no list led to."""
+        if learning and self._online.choice is not None:
+            indices = unpack_int32(row.choice, row.num_items)
+            self._online.choice.learn_choice(indices, np.full(row.num_items, row.pull))
 
     def _predicted(self, row: ImpressionRow) -> Predicted:
         """What is expected of a slate before it is learned."""
@@ -277,6 +288,13 @@ class LearnerFold:
                 closed.is_clicked(),
                 time_ms=slate.shown_at_ms + closed.first_click_delay_ms,
             )
+            if self._online.choice is not None:
+                self._online.choice.learn_shown(
+                    unpack_int32(slate.row.choice, num_items),
+                    np.full(num_items, slate.row.pull),
+                    np.array(slate.row.positions),
+                    closed.is_clicked(),
+                )
 
     def _settle_next(
         self, slates: list[ClosedCandidates], effects: LearnEffects, *, learning: bool

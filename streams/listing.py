@@ -22,6 +22,7 @@ from featurestore.state import UserState
 from models.next_features import next_features
 from models.ranking import best_first, diversify
 from models.retrieval import Candidates, Query, Questions, RetrievalConfig, retrieve
+from streams.choosing import ChoiceFeaturer
 from streams.featuring import Featurer
 from streams.live import LiveModels
 from streams.newcomers import turn_of
@@ -104,11 +105,13 @@ class ListBuilder:
         ranking: RankingConfig,
         retrieval: RetrievalConfig,
         featurer: Featurer,
+        choices: ChoiceFeaturer | None,
         config_digest: str,
     ) -> None:
         self._ranking = ranking
         self._retrieval = retrieval
         self._featurer = featurer
+        self._choices = choices
         self._config_digest = config_digest
         self._sampled_below = ranking.slate_sample_rate * 2**32
 
@@ -222,10 +225,12 @@ class ListBuilder:
             for request in requests
         ]
         features_NF = None
-        if any(are_sampled) or not by_clicks:
+        if any(are_sampled) or not (by_clicks or self._choices):
             features_NF = next_features(candidates)
-        if by_clicks or features_NF is None:
-            asked = [request.asked() for request in requests]
+        asked = [request.asked() for request in requests]
+        if self._choices is not None and online.choice is not None:
+            scores = online.choice.utilities(*self._choices.of_candidates(asked, candidates, live))
+        elif by_clicks or features_NF is None:
             features = self._featurer.of_candidates(asked, candidates, live)
             scores = online.click.probabilities(features.relevance)
         else:

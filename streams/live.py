@@ -131,6 +131,23 @@ class LiveModels:
         """Look up what has changed since the last batch; to be called before each."""
         self.rows.follow()
 
+    def ages_s(
+        self,
+        rows: npt.NDArray[np.int64],
+        codes: npt.NDArray[np.integer],
+        now_ms: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.float64]:
+        """Seconds since each item's publication, or its first appearance where that is unknown.
+
+        Args:
+            rows: Of the catalogue.
+            codes: Of the vocabulary.
+            now_ms: The moment that each item is asked about at.
+        """
+        appeared = self.online.fresh.ages_ms(codes, now_ms) / 1000
+        published = self.catalogue.published_at_ms(rows)
+        return np.where(published > 0, np.maximum(now_ms - published, 0) / 1000, appeared)
+
     @property
     def bundle(self) -> str | None:
         """Short digest of the deep model's bundle."""

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from featurestore.actions import ActionTable
+from featurestore.choice_features import ChoiceFeatures
 from featurestore.events import Action, Context, Impression, UserId, Visit
 from featurestore.features import SlateFeatures
 from featurestore.lists import RecommendationList
 from featurestore.state import FoldRules, UserState
 from models.retrieval import Query
+from streams.choosing import ChoiceFeaturer
 from streams.chunks import Chunk
 from streams.examples import EXAMPLES_VERSION, ExamplesRecord, Row
 from streams.featuring import Featurer
@@ -24,7 +26,14 @@ from streams.folding import FoldedChunk, Step, fold_chunk
 from streams.listing import ListBuilder, Listing, ListRequest, LoggedSlate
 from streams.live import LiveModels
 from streams.queries import Asked, queries_of
-from streams.rows import ItemIndex, action_row, impression_row, slate_row, visit_row
+from streams.rows import (
+    ItemIndex,
+    action_row,
+    choice_row,
+    impression_row,
+    slate_row,
+    visit_row,
+)
 from streams.stopwatch import Laps
 
 
@@ -80,6 +89,7 @@ class Pipeline:
         table: ActionTable,
         rules: FoldRules,
         featurer: Featurer,
+        choices: ChoiceFeaturer | None,
         builder: ListBuilder,
         contexts: Sequence[str],
         layout_digest: str,
@@ -91,6 +101,7 @@ class Pipeline:
             table: The kinds of action.
             rules: Of the fold.
             featurer: Of impressions.
+            choices: What the choice head sees; None where it is not in use.
             builder: Of lists.
             contexts: Names of the context values that the counters of actions learn from.
             layout_digest: Of all features, written into every record.
@@ -99,6 +110,7 @@ class Pipeline:
         self._table = table
         self._rules = rules
         self._featurer = featurer
+        self._choices = choices
         self._builder = builder
         self._contexts = frozenset(contexts)
         self._layout_digest = layout_digest
@@ -200,7 +212,8 @@ class Pipeline:
         topic_id: str,
     ) -> Effects:
         chunk = one.chunk
-        items, rows = self._rows(folded, features, listing.slates)
+        choices = self._choice_features(folded, live)
+        items, rows = self._rows(folded, features, choices, listing.slates)
         record = ExamplesRecord(
             version=EXAMPLES_VERSION,
             topic_id=topic_id,
@@ -259,10 +272,25 @@ class Pipeline:
         num_previous = live.online.covisitation.num_previous
         return queries_of(asked, live, table=self._table, num_previous=num_previous)
 
+    def _choice_features(self, folded: FoldedChunk, live: LiveModels) -> dict[int, ChoiceFeatures]:
+        """What the choice head learns from, by offset."""
+        if self._choices is None:
+            return {}
+        shown = _shown(folded)
+        of_shown = self._choices.of_impressions(
+            [_asked_when_shown(step) for step, _ in shown], [event for _, event in shown], live
+        )
+        offsets = [step.record.offset for step, _ in shown]
+        return {
+            **dict(zip(offsets, of_shown, strict=True)),
+            **self._choices.of_actions(folded.steps, live),
+        }
+
     def _rows(
         self,
         folded: FoldedChunk,
         features: Mapping[int, SlateFeatures],
+        choices: Mapping[int, ChoiceFeatures],
         slates: Mapping[int, LoggedSlate],
     ) -> tuple[list[str], list[Row]]:
         """The rows of a chunk in the order of their offsets; a slate follows its trigger."""
@@ -272,9 +300,13 @@ class Pipeline:
             offset, event = step.record.offset, step.event
             match event:
                 case Impression():
-                    rows.append(impression_row(step, event, features[offset], items))
+                    rows.append(
+                        impression_row(step, event, features[offset], choices.get(offset), items)
+                    )
                 case Action():
                     rows.append(action_row(step, event, self._table, self._contexts, items))
+                    if (choice := choices.get(offset)) is not None:
+                        rows.append(choice_row(step, choice))
                 case Visit():
                     rows.append(visit_row(step))
             if (slate := slates.get(offset)) is not None:

@@ -9,10 +9,11 @@ import struct
 from typing import Final
 
 from featurestore.actions import ActionTable, Effect
+from featurestore.choice_features import ChoiceFeatures
 from featurestore.events import Action, Context, Impression
 from featurestore.features import SlateFeatures
 from models.context_popularity import circumstances
-from streams.examples import NO_ITEM, ActionRow, ImpressionRow, SlateRow, VisitRow
+from streams.examples import NO_ITEM, ActionRow, ChoiceRow, ImpressionRow, SlateRow, VisitRow
 from streams.folding import Step
 from streams.listing import LoggedSlate
 
@@ -83,9 +84,13 @@ def visit_row(step: Step) -> VisitRow:
 
 
 def impression_row(
-    step: Step, event: Impression, features: SlateFeatures, items: ItemIndex
+    step: Step,
+    event: Impression,
+    features: SlateFeatures,
+    choice: ChoiceFeatures | None,
+    items: ItemIndex,
 ) -> ImpressionRow:
-    """Return an impression's row; `features` were computed on the state before it."""
+    """Return an impression's row; features were computed on the state before it."""
     return ImpressionRow(
         offset=step.record.offset,
         ts_ms=step.after.clock_ms,
@@ -96,6 +101,20 @@ def impression_row(
         positions=[shown.position for shown in event.items],
         relevance=features.relevance.astype("<i4").tobytes(),
         examination=features.examination.astype("<i4").tobytes(),
+        choice=b"" if choice is None else choice.indices.astype("<i4").tobytes(),
+        pull=0.0 if choice is None else float(choice.pulls[0]),
+    )
+
+
+def choice_row(step: Step, choice: ChoiceFeatures) -> ChoiceRow:
+    """Return the row of an action that no list led to."""
+    return ChoiceRow(
+        offset=step.record.offset,
+        ts_ms=step.after.clock_ms,
+        user_id=step.event.user_id,
+        num_items=len(choice.indices),
+        choice=choice.indices.astype("<i4").tobytes(),
+        pull=float(choice.pulls[0]),
     )
 
 

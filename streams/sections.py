@@ -222,8 +222,9 @@ class RankingConfig:
 
     Attributes:
         list_size: Items of a list.
-        head: What orders them: p(click), the next action, or `auto`: p(click) once it has learned
-            from `min_clicks` clicks, so on logs with impressions.
+        head: What orders them: p(click), the next action, the choice head (for catalogues with
+            categories), or `auto`: p(click) once it has learned from `min_clicks` clicks, so on
+            logs with impressions.
         min_clicks: See `head`.
         category_cap: Most items of one category in a list, as far as the others fill it; 0 for no
             cap.
@@ -236,7 +237,7 @@ class RankingConfig:
     """
 
     list_size: int = 20
-    head: Literal["auto", "click", "next"] = "auto"
+    head: Literal["auto", "click", "next", "choice"] = "auto"
     min_clicks: int = 200
     category_cap: int = 0
     skip_acted: bool = True

@@ -49,6 +49,11 @@ def test_what_is_read_is_the_newest_record() -> None:
     assert filled.available(rows).tolist() == [True, True, True, True]
     assert filled.categories(rows).tolist() == [0, 1, -1, 0]
     assert filled.published_at_ms(rows).tolist() == [7, 0, 0, 0]
+    kinds = filled.kinds(rows).tolist()
+    assert kinds[0][0] == kinds[3][0] != 0
+    assert kinds[0][1] == kinds[1][0] != 0
+    assert kinds[2] == [0, 0]
+    assert kinds[3][1] == 0
     np.testing.assert_array_equal(
         filled.numeric(rows), np.array([[3], [2.5], [np.nan], [np.nan]], np.float32)
     )
@@ -132,3 +137,14 @@ def test_of_two_items_with_one_key_the_smaller_id_is_read_in_either_order(
         filled.put(item(other))
     assert filled.num_forgotten == 2
     assert filled.id_of(item_key("i56331")) is None
+
+
+def test_a_sample_is_of_different_items_on_offer() -> None:
+    filled = Catalogue(max_items=40)
+    for number in range(60):
+        filled.put(item(f"i{number}", available=number % 2 == 0))
+    sampled = filled.sample(np.random.default_rng(1), 200).tolist()
+    on_offer = {item_key(f"i{number}") for number in range(20, 60, 2)}
+    assert len(set(sampled)) == len(sampled) > 15
+    assert set(sampled) <= on_offer
+    assert Catalogue().sample(np.random.default_rng(1), 5).tolist() == []

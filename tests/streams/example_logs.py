@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from featurestore.keys import item_key
+from models.choice_head import ChoiceHead, Prior
 from models.online import OnlineConfig, OnlineModels
 from streams.examples import (
     EXAMPLES_VERSION,
     NO_ITEM,
     ActionRow,
+    ChoiceRow,
     ExamplesRecord,
     ImpressionRow,
     Row,
@@ -23,11 +26,25 @@ from streams.examples import (
 
 LAYOUT = "layout"
 NUM_WEIGHTS = 32
+NUM_CHOICE_CELLS = 24
 START_MS = 1_700_000_000_000
 
 
 def new_online() -> OnlineModels:
-    return OnlineModels(OnlineConfig(), num_click_weights=NUM_WEIGHTS, key_of=item_key)
+    prior = Prior(
+        means=np.zeros(NUM_CHOICE_CELLS),
+        variances=np.ones(NUM_CHOICE_CELLS),
+        min_variances=np.full(NUM_CHOICE_CELLS, 0.01),
+        position_offset=NUM_CHOICE_CELLS - 6,
+        num_positions=5,
+        num_pulled=1,
+    )
+    return OnlineModels(
+        OnlineConfig(),
+        num_click_weights=NUM_WEIGHTS,
+        key_of=item_key,
+        choice=ChoiceHead(prior, meaning="test"),
+    )
 
 
 NUM_FEATURES = len(new_online().next_feature_names)
@@ -58,9 +75,25 @@ def impression(
             positions=list(range(1, len(items) + 1)),
             relevance=relevance.tobytes(),
             examination=examination.tobytes(),
+            choice=_choice(len(items), features).tobytes(),
+            pull=0.25,
         )
 
     return Source(row)
+
+
+def free_choice(user: str, ts_ms: int, *, num_items: int = 4, features: int = 0) -> Source:
+    choice = _choice(num_items, features).tobytes()
+    return Source(
+        lambda offset, _: ChoiceRow(
+            offset=offset, ts_ms=ts_ms, user_id=user, num_items=num_items, choice=choice, pull=0.5
+        )
+    )
+
+
+def _choice(num_items: int, features: int) -> NDArray[np.int32]:
+    generator = np.random.default_rng(features)
+    return generator.integers(0, NUM_CHOICE_CELLS - 6, (num_items, 3)).astype("<i4")
 
 
 def action(
@@ -157,7 +190,11 @@ def logs(draw: st.DrawFn, max_events: int = 25) -> list[Source]:
         now_ms += draw(_steps_ms)
         user = draw(st.sampled_from(USERS))
         request = draw(st.sampled_from(["", "r1", "r2"]))
-        kind = draw(st.sampled_from(["impression", "impression", "action", "action", "slate", "v"]))
+        kind = draw(
+            st.sampled_from(
+                ["impression", "impression", "action", "action", "slate", "choice", "v"]
+            )
+        )
         if kind == "impression":
             items = draw(_items)
             events.append(impression(user, items, now_ms, request=request, features=number))
@@ -176,6 +213,8 @@ def logs(draw: st.DrawFn, max_events: int = 25) -> list[Source]:
             )
         elif kind == "slate":
             events.append(slate(user, draw(_items), now_ms, features=number))
+        elif kind == "choice":
+            events.append(free_choice(user, now_ms, features=number))
         else:
             events.append(visit(user, now_ms))
     return events

@@ -6,6 +6,7 @@ import pytest
 
 from streams.examples import (
     ActionRow,
+    ChoiceRow,
     ExamplesCorrupt,
     ExamplesRecord,
     ImpressionRow,
@@ -61,6 +62,9 @@ RECORD = ExamplesRecord(
             context={"device": "phone"},
         ),
         VisitRow(offset=15, ts_ms=3, user_id="ü"),
+        ChoiceRow(
+            offset=12, ts_ms=2, user_id="u", num_items=2, choice=RELEVANCE.tobytes(), pull=0.5
+        ),
         SlateRow(
             offset=15, ts_ms=3, user_id="ü", list_id="l", items=[0, 1], features=FEATURES.tobytes()
         ),
@@ -72,10 +76,12 @@ def test_a_record_comes_back_as_it_was_with_its_numbers() -> None:
     back = decode_record(encode_record(RECORD))
 
     assert back == RECORD
-    shown, acted, _, slate = back.rows
+    shown, acted, _, chosen, slate = back.rows
     assert isinstance(shown, ImpressionRow)
     assert isinstance(acted, ActionRow)
     assert isinstance(slate, SlateRow)
+    assert isinstance(chosen, ChoiceRow)
+    assert unpack_int32(chosen.choice, chosen.num_items).tolist() == RELEVANCE.tolist()
     assert unpack_int32(shown.relevance, 2).tolist() == RELEVANCE.tolist()
     assert unpack_keys(acted.previous).tolist() == KEYS.tolist()
     assert unpack_float32(slate.features, 2).tolist() == FEATURES.tolist()

@@ -24,6 +24,7 @@ from tests.streams.example_logs import (
     Chunker,
     Source,
     action,
+    free_choice,
     impression,
     logs,
     new_online,
@@ -200,6 +201,22 @@ def test_next_head_learns_which_candidate_was_chosen() -> None:
 
     assert effects.next_joins == Counter({NextOutcome.JOINED: 1, NextOutcome.RECALL_MISS: 1})
     assert online.next.num_slates == 1
+
+
+def test_the_choice_head_learns_at_once_what_was_done_and_with_its_answer_what_was_shown() -> None:
+    online = new_online()
+    assert online.choice is not None
+    fold = new_fold(online)
+    moved = online.choice.table.columns["moved"].values
+
+    fold.fold(record_of([free_choice("ann", START_MS, features=1)], 0), 0)
+    after_choice = moved.copy()
+    assert np.count_nonzero(after_choice)
+
+    fold.fold(record_of([impression("ann", ["i1", "i2"], START_MS, request="r")], 1), 1)
+    assert moved.tolist() == after_choice.tolist()
+    fold.fold(record_of([action("ann", "i1", START_MS + 1, request="r")], 2), 2)
+    assert moved.tolist() != after_choice.tolist()
 
 
 def test_action_without_weight_makes_its_item_known_and_counts_nothing() -> None:

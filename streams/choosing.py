@@ -1,0 +1,162 @@
+"""How do moments and items become the choice head's inputs, and what is an action compared with?
+
+Impressions, candidates and actions lead through the one feature function. An action that no list
+led to (a search, a link from outside) says that its item was preferred to everything else on offer:
+it is compared with a sample of that, drawn by the event's id, so that a replay draws the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from featurestore.actions import ActionTable, Effect
+from featurestore.choice_features import ChoiceFeatures, ChoiceInput, choice_features
+from featurestore.choice_layout import ChoiceLayout
+from featurestore.events import Action, Impression
+from featurestore.keys import item_key, item_keys
+from models.retrieval import Candidates
+from streams.folding import Step
+from streams.live import LiveModels
+from streams.queries import Asked
+
+NUM_COMPARED: Final = 100
+"""Items that an action's item is compared with; more teach more, at their price."""
+_NO_KEY: Final = 0
+
+
+class _Slates(NamedTuple):
+    """Items of several moments, end to end."""
+
+    sizes: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.uint64]
+    codes: npt.NDArray[np.integer]
+    rows: npt.NDArray[np.int64]
+
+
+class ChoiceFeaturer:
+    """The choice head's features under one layout."""
+
+    def __init__(self, layout: ChoiceLayout, table: ActionTable) -> None:
+        """Fix what the indices mean.
+
+        Args:
+            layout: Which index means what.
+            table: Which actions are positive.
+        """
+        self.layout = layout
+        self._table = table
+
+    def of_impressions(
+        self, asked: Sequence[Asked], events: Sequence[Impression], live: LiveModels
+    ) -> list[ChoiceFeatures]:
+        """Return the features of what was shown, each on the user's state just before."""
+        if not events:
+            return []
+        keys = item_keys([shown.item_id for event in events for shown in event.items])
+        sizes = [len(event.items) for event in events]
+        return self._split(asked, _met(sizes, keys, live), live)
+
+    def of_candidates(
+        self, asked: Sequence[Asked], candidates: Candidates, live: LiveModels
+    ) -> ChoiceFeatures:
+        """Return the features of what is to be ranked, end to end."""
+        slates = _Slates(
+            sizes=candidates.asked.sizes,
+            keys=live.online.vocabulary.keys[candidates.codes],
+            codes=candidates.codes,
+            rows=live.rows.of_codes(candidates.codes),
+        )
+        return self._features(asked, slates, live)
+
+    def of_actions(self, steps: Sequence[Step], live: LiveModels) -> dict[int, ChoiceFeatures]:
+        """Return, by offset, the features of actions that no list led to.
+
+        Each begins with the item that was acted upon; the others are of the sample.
+        """
+        chosen = [step for step in steps if self._is_free_choice(step)]
+        if not chosen:
+            return {}
+        slates = [_compared(step, live) for step in chosen]
+        asked = [
+            Asked(step.event.user_id, step.before, step.after.clock_ms, step.event.context)
+            for step in chosen
+        ]
+        met = _met([len(keys) for keys in slates], np.concatenate(slates), live)
+        offsets = [step.record.offset for step in chosen]
+        return dict(zip(offsets, self._split(asked, met, live), strict=True))
+
+    def _is_free_choice(self, step: Step) -> bool:
+        """Whether an action is the first on its item, and no slate will claim it."""
+        event = step.event
+        if not isinstance(event, Action) or event.item_id is None:
+            return False
+        spec = self._table.spec(event.action)
+        if event.request_id or event.list_id or spec.effect is not Effect.POSITIVE:
+            return False
+        keys = np.array([item_key(event.item_id)], np.uint64)
+        # Only what certainly belongs to a slate may be left out: leaving out every item that was
+        # shown of late would leave out the popular ones.
+        claimed = spec.is_label and step.before.shown_counts(keys)[0] > 0
+        return not claimed and not step.before.acted_mask(keys)[0]
+
+    def _split(
+        self, asked: Sequence[Asked], slates: _Slates, live: LiveModels
+    ) -> list[ChoiceFeatures]:
+        indices, pulls = self._features(asked, slates, live)
+        ends = slates.sizes.cumsum()[:-1]
+        return [
+            ChoiceFeatures(*parts)
+            for parts in zip(np.split(indices, ends), np.split(pulls, ends), strict=True)
+        ]
+
+    def _features(
+        self, asked: Sequence[Asked], slates: _Slates, live: LiveModels
+    ) -> ChoiceFeatures:
+        now_ms = np.array([one.now_ms for one in asked], np.int64)
+        last = [next(iter(self._last_key(one)), _NO_KEY) for one in asked]
+        last_rows = live.catalogue.rows_of(np.array(last, np.uint64))
+        return choice_features(
+            self.layout,
+            [one.state for one in asked],
+            ChoiceInput(
+                sizes=slates.sizes,
+                keys=slates.keys,
+                kinds=live.catalogue.kinds(slates.rows),
+                ages_s=live.ages_s(slates.rows, slates.codes, now_ms.repeat(slates.sizes)),
+                users=np.array([crc32(one.user_id.encode()) for one in asked], np.uint64),
+                last_kinds=live.catalogue.kinds(last_rows),
+                gaps_ms=np.maximum(
+                    now_ms - 1000.0 * np.array([one.state.actions.last_s for one in asked]), 0.0
+                ),
+            ),
+        )
+
+    def _last_key(self, asked: Asked) -> list[int]:
+        return asked.state.previous_positive_keys(1, self._table)
+
+
+def _met(sizes: Sequence[int], keys: npt.NDArray[np.uint64], live: LiveModels) -> _Slates:
+    """Look items up in catalogue and vocabulary."""
+    return _Slates(
+        sizes=np.array(sizes, np.int64),
+        keys=keys,
+        codes=live.online.vocabulary.codes(keys.tolist()),
+        rows=live.catalogue.rows_of(keys),
+    )
+
+
+def _compared(step: Step, live: LiveModels) -> npt.NDArray[np.uint64]:
+    """The keys of an action's item and of the items that it is compared with."""
+    event = step.event
+    if not isinstance(event, Action) or event.item_id is None:
+        raise AssertionError("only actions on items are compared")
+    own = item_key(event.item_id)
+    draws = np.random.default_rng(crc32(event.event_id.encode()))
+    # Not of the items that somebody has met: among them those acted upon early would be too many.
+    others = live.catalogue.sample(draws, NUM_COMPARED)
+    return np.concatenate([np.array([own], np.uint64), others[others != own]])
