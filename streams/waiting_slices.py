@@ -1,11 +1,13 @@
 """Which slices have come and are not worked on yet?
 
 While one slice of a partition is written, the next ones come, of a few events each. Together they
-are one step's work: a step costs little more for many events than for one.
+are one step's work: a step costs little more for many events than for one. Of large ones only a
+few are let in, because whoever stops or gives partitions up finishes what is here first.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -28,12 +30,31 @@ class Taken(NamedTuple):
 class WaitingSlices:
     """The slices of each partition in the order in which they came."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_records: int) -> None:
+        """Begin with none.
+
+        Args:
+            max_records: While so many have been put and not finished, no further slice is put.
+        """
+        self._max_records = max_records
+        self._num_unfinished = 0
+        self._finished = asyncio.Event()
         self._waiting: dict[int, deque[tuple[Slice, Callable[[], object]]]] = {}
 
-    def put(self, slice_: Slice, ack: Callable[[], object]) -> None:
-        """Let a slice wait."""
+    async def put(self, slice_: Slice, ack: Callable[[], object]) -> None:
+        """Let a slice wait, once there is room."""
+        while self._num_unfinished >= self._max_records:
+            self._finished.clear()
+            await self._finished.wait()
+        self._num_unfinished += slice_.num_records
         self._waiting.setdefault(slice_.partition, deque()).append((slice_, ack))
+
+    def finish(self, taken: Taken) -> None:
+        """Acknowledge what was taken: it is written."""
+        for ack in taken.acks:
+            ack()
+        self._num_unfinished -= taken.slice_.num_records
+        self._finished.set()
 
     def num_records(self, partition: int) -> int:
         """How many records of a partition wait; 0 if no slice does."""

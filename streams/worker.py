@@ -127,7 +127,7 @@ class Worker:
         self._turn = asyncio.Lock()
         self._together = Together(self._compute, self._turn, max_events=config.worker.chunk_events)
         self._work = WorkInFlight()
-        self._waiting = WaitingSlices()
+        self._waiting = WaitingSlices(max_records=config.worker.slice_events)
         self.app = self._build_app()
 
     def _build_app(self) -> SliceApp:
@@ -155,7 +155,7 @@ class Worker:
             async for event in cast("faust.Stream[Slice]", slices).noack().events():
                 slice_ = cast("Slice", event.value)
                 self._accounts.received(slice_)
-                self._waiting.put(slice_, event.ack)
+                await self._waiting.put(slice_, event.ack)
                 if not self._work.is_busy(slice_.partition):
                     await self._work.settled(slice_.partition)
                     self._work.start(slice_.partition, self._work_off(slice_.partition))
@@ -194,8 +194,7 @@ class Worker:
                     await self._together.rest()
                 taken = self._waiting.take(partition, max_records=self._config.worker.slice_events)
                 await self._handle(taken.slice_)
-                for ack in taken.acks:
-                    ack()
+                self._waiting.finish(taken)
 
     async def _handle(self, slice_: Slice) -> None:
         with self._watch.timed("decode"):

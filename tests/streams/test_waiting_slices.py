@@ -1,4 +1,6 @@
-"""Slices that wait: in order, joined without a gap, acknowledged one by one."""
+"""Slices that wait: in order, joined without a gap, acknowledged one by one, and bounded."""
+
+import asyncio
 
 from streams.engine import Record, Slice
 from streams.waiting_slices import WaitingSlices
@@ -15,28 +17,52 @@ def slice_of(partition: int, base_offset: int, num: int, hole: int = 0) -> Slice
 
 
 def test_what_waits_of_a_partition_is_taken_as_one() -> None:
-    waiting, acked = WaitingSlices(), []
-    waiting.put(slice_of(0, 10, 2, hole=1), lambda: acked.append("first"))
-    waiting.put(slice_of(1, 0, 5), lambda: acked.append("of another partition"))
-    waiting.put(slice_of(0, 13, 3), lambda: acked.append("second"))
-    assert waiting.num_records(0) == 5
+    async def story() -> None:
+        acked: list[str] = []
+        waiting = WaitingSlices(max_records=100)
+        await waiting.put(slice_of(0, 10, 2, hole=1), lambda: acked.append("first"))
+        await waiting.put(slice_of(1, 0, 5), lambda: acked.append("of another partition"))
+        await waiting.put(slice_of(0, 13, 3), lambda: acked.append("second"))
+        assert waiting.num_records(0) == 5
 
-    taken = waiting.take(0, max_records=100)
+        taken = waiting.take(0, max_records=100)
 
-    assert (taken.slice_.base_offset, taken.slice_.next_offset) == (10, 16)
-    assert [record.offset for record in taken.slice_.records] == [10, 11, 13, 14, 15]
-    assert waiting.num_records(0) == 0
-    assert waiting.num_records(1) == 5
-    for ack in taken.acks:
-        ack()
-    assert acked == ["first", "second"]
+        assert (taken.slice_.base_offset, taken.slice_.next_offset) == (10, 16)
+        assert [record.offset for record in taken.slice_.records] == [10, 11, 13, 14, 15]
+        assert waiting.num_records(0) == 0
+        assert waiting.num_records(1) == 5
+        assert not acked
+        waiting.finish(taken)
+        assert acked == ["first", "second"]
+
+    asyncio.run(story())
 
 
 def test_no_more_is_taken_than_one_step_may_hold_but_one_slice_always() -> None:
-    waiting = WaitingSlices()
-    for number in range(4):
-        waiting.put(slice_of(0, 10 * number, 10), lambda: None)
+    async def story() -> None:
+        waiting = WaitingSlices(max_records=100)
+        for number in range(4):
+            await waiting.put(slice_of(0, 10 * number, 10), lambda: None)
 
-    assert waiting.take(0, max_records=25).slice_.next_offset == 20
-    assert waiting.take(0, max_records=5).slice_.next_offset == 30
-    assert waiting.take(0, max_records=10).slice_.next_offset == 40
+        assert waiting.take(0, max_records=25).slice_.next_offset == 20
+        assert waiting.take(0, max_records=5).slice_.next_offset == 30
+        assert waiting.take(0, max_records=10).slice_.next_offset == 40
+
+    asyncio.run(story())
+
+
+def test_no_slice_comes_in_while_too_much_is_unfinished() -> None:
+    async def story() -> None:
+        waiting = WaitingSlices(max_records=10)
+        await waiting.put(slice_of(0, 0, 9), lambda: None)
+        await waiting.put(slice_of(1, 0, 50), lambda: None)
+        last = asyncio.create_task(waiting.put(slice_of(0, 9, 1), lambda: None))
+        waiting.finish(waiting.take(0, max_records=100))
+        await asyncio.sleep(0.01)
+        assert not last.done()
+
+        waiting.finish(waiting.take(1, max_records=100))
+        await last
+        assert waiting.num_records(0) == 1
+
+    asyncio.run(story())
