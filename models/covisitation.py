@@ -196,7 +196,7 @@ class Covisitation:
             self._pairs.add(list(pairs), list(pairs.values()), code, time_ms)
 
     def followers(self, queries: Sequence[Query]) -> list[NDArray[np.int32]]:
-        """For each query every item that followed one of `previous`, each once, ascending."""
+        """For each of some queries every item that followed one of `previous`, ascending."""
         rows = self._rows(queries)
         slots = self._pairs.slots(rows.codes)
         width = int(slots.max(initial=-1)) + 2
@@ -205,7 +205,7 @@ class Covisitation:
         codes -= 1
         known = codes >= 0
         ends = np.bincount(owners[known], minlength=len(queries)).cumsum()
-        return np.split(codes[known].astype(np.int32), ends[:-1]) if queries else []
+        return np.split(codes[known].astype(np.int32), ends[:-1])
 
     def shares(self, asked: Questions, popularity: NDArray[np.float64]) -> NDArray[np.float64]:
         """How likely each item comes next, as far as the user's last items can tell.

@@ -106,15 +106,16 @@ class CovisitationSource:
         """The best of what followed; nothing for users without history."""
         # The transformer asks for the first of them, too.
         missing = [query for query in queries if self.name not in query.kept]
-        for query, ranked in zip(missing, self._ranked(missing), strict=True):
-            query.kept[self.name] = ranked
+        if missing:
+            for query, ranked in zip(missing, self._ranked(missing), strict=True):
+                query.kept[self.name] = ranked
         return [query.kept[self.name][:num] for query in queries]
 
     def _ranked(self, queries: Sequence[Query]) -> list[NDArray[np.integer]]:
         codes, sizes = joined(self._covisitation.followers(queries))
         asked = Questions(queries=queries, codes=codes, sizes=sizes)
         order = np.lexsort((-self._log_shares(asked), asked.owners))
-        return np.split(codes[order], asked.starts[1:-1]) if queries else []
+        return np.split(codes[order], asked.starts[1:-1])
 
     def score(self, asked: Questions) -> NDArray[np.float32]:
         """Finite for every item."""
