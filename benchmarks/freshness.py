@@ -43,7 +43,8 @@ from featurestore.keys import recommendations_key
 from streams.local_roles import local_roles
 from streams.role_figures import Figures, read_figures
 
-_SHARES: Final = (0.6, 0.3, 0.1)
+_IMPRESSIONS: Final = 0.6
+_ACTIONS: Final = 0.3
 _SLATE: Final = 20
 _OVERRIDES: Final = (
     "attribution.window_ms=60000",
@@ -75,9 +76,9 @@ class Load:
         self.number += 1
         user = int(self.generator.integers(self.num_users))
         event_id, user_id = f"e{self.number}", UserId(f"user-{user:011d}")
-        kind = self.generator.choice(3, p=_SHARES)
-        if kind == 0:
-            items = [self._item() for _ in range(_SLATE)]
+        share = self.generator.random()
+        if share < _IMPRESSIONS:
+            items = self._items(_SLATE)
             self.shown[user] = (event_id, items)
             return Impression(
                 event_id=event_id,
@@ -89,8 +90,8 @@ class Load:
                     for place, item in enumerate(dict.fromkeys(items), start=1)
                 ),
             )
-        if kind == 1:
-            request_id, items = self.shown.get(user, ("", [self._item()]))
+        if share < _IMPRESSIONS + _ACTIONS:
+            request_id, items = self.shown.get(user) or ("", self._items(1))
             return Action(
                 event_id=event_id,
                 user_id=user_id,
@@ -101,9 +102,9 @@ class Load:
             )
         return Visit(event_id=event_id, user_id=user_id, ts_ms=now_ms)
 
-    def _item(self) -> str:
-        place = int(self.num_items * self.generator.random() ** 3)
-        return f"item-{place:011d}"
+    def _items(self, num: int) -> list[str]:
+        places = (self.num_items * self.generator.random(num) ** 3).astype(int)
+        return [f"item-{place:011d}" for place in places.tolist()]
 
 
 @dataclass(slots=True)

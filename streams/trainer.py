@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from contextlib import closing
@@ -64,10 +65,13 @@ def run_trainer(config: Config) -> int:
 def take_what_is_left() -> None:
     """Let every other process of this machine go first.
 
-    Linux without control groups weighs sessions against each other, and niceness within a session
-    only (sched_autogroup): a trainer that leads a session of its own asks for the same once more.
+    Niceness shares out time; that others are not kept waiting when they wake up takes the idle
+    policy. Linux without control groups weighs sessions against each other, and both within a
+    session only (sched_autogroup): a trainer that leads a session of its own asks once more.
     """
     os.nice(_NICENESS)
+    if sys.platform == "linux":
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     if os.getsid(0) == os.getpid():
         # Not there on other systems, and of no effect where control groups decide.
         with contextlib.suppress(OSError):

@@ -88,7 +88,10 @@ class ManagedProcess:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     env={**os.environ, **spec.environment},
-                    start_new_session=True,
+                    # Apart from the terminal's Ctrl-C in any case. In one session, because Linux
+                    # weighs sessions against each other first, whatever a process's niceness.
+                    start_new_session=not spec.tethered,
+                    process_group=0 if spec.tethered else None,
                 )
             except OSError as error:
                 message = (
