@@ -117,7 +117,7 @@ def simulate(
     storefront = Storefront(settings, start_ms, read=reader.read)
     with closing(reader), Publisher(kafka_bootstrap, topic_prefix=topic_prefix) as publisher:
         figures = _send_past(storefront, publisher, on_progress, barrier)
-        storefront.set_pace(settings.live_sessions_per_s, hurry=settings.hurry)
+        storefront.set_pace(settings.live_sessions_per_s, hurry=settings.hurry, from_ms=_now_ms())
         _wait(storefront, publisher, on_progress, is_ready=is_ready, is_stopped=is_stopped)
         storefront.serve_halves()
         _go_live(storefront, publisher, on_progress, seconds=seconds, is_stopped=is_stopped)

@@ -94,14 +94,22 @@ class Storefront:
         self._due: list[tuple[int, int, Callable[[int], None]]] = []
         self._num_steps = 0
         self._out: list[Event] = []
-        self.set_pace(settings.num_users * settings.sessions_per_user_hour / 3_600, hurry=1.0)
+        self._sessions_per_s = settings.num_users * settings.sessions_per_user_hour / 3_600
+        self._hurry = 1.0
+        self._num_paces = 0
         self._at(start_ms, self._publish)
-        self._at(start_ms + 1, self._arrive)
+        self._at(start_ms + 1, self._arrivals_of(self._num_paces))
 
-    def set_pace(self, sessions_per_s: float, *, hurry: float) -> None:
-        """Let this many sessions open a second, and let shoppers take 1/hurry of their time."""
+    def set_pace(self, sessions_per_s: float, *, hurry: float, from_ms: int) -> None:
+        """Let this many sessions open a second, and let shoppers take 1/hurry of their time.
+
+        The session that was to open next opens at the new pace, too: at a slow one it may have been
+        seconds away.
+        """
         self._sessions_per_s = sessions_per_s
         self._hurry = hurry
+        self._num_paces += 1
+        self._at(from_ms + self._gap_ms(), self._arrivals_of(self._num_paces))
 
     def serve(self, policies: Sequence[Policy]) -> None:
         """From now on serve these policies: the control half's, then the treated half's."""
@@ -152,10 +160,21 @@ class Storefront:
         self._on_offer = on_offer
         self._at((now_ms // MINUTE_MS + 1) * MINUTE_MS, self._publish)
 
+    def _gap_ms(self) -> float:
+        return max(1.0, -1_000 * math.log1p(-self._arrivals.uniform()) / self._sessions_per_s)
+
+    def _arrivals_of(self, pace: int) -> Callable[[int], None]:
+        """Return a step that repeats itself for as long as this pace lasts."""
+
+        def arrive(now_ms: int) -> None:
+            if pace == self._num_paces:
+                self._at(now_ms + self._gap_ms(), arrive)
+                self._arrive(now_ms)
+
+        return arrive
+
     def _arrive(self, now_ms: int) -> None:
-        """A shopper opens a session, unless they have one open; the next arrival is drawn."""
-        gap_s = -math.log1p(-self._arrivals.uniform()) / self._sessions_per_s
-        self._at(now_ms + max(1.0, 1_000 * gap_s), self._arrive)
+        """A shopper opens a session, unless they have one open."""
         shopper = _pick(self._activity_U, self._arrivals.uniform())
         if shopper not in self._busy:
             self._busy.add(shopper)

@@ -182,3 +182,20 @@ def test_a_recommenders_list_is_shown_as_read_and_filled_up_where_it_falls_short
         assert [item.item_id for item in impression.items[:2]] == ["s1-i000500", "s1-i000501"]
         assert [item.propensity for item in impression.items[:2]] == [0.5, 1.0]
         assert len({item.item_id for item in impression.items}) == SMALL.slate_size
+
+
+def test_a_new_pace_holds_from_its_moment_on_and_the_former_one_no_longer() -> None:
+    settings = SMALL.replace(["sessions_per_user_hour=0.05"])
+    storefront = Storefront(settings, START_MS)
+    assert len(list(storefront.events(START_MS + MINUTE_MS))) > 0
+    storefront.set_pace(20.0, hurry=1.0, from_ms=START_MS + MINUTE_MS)
+    fast = [
+        event for event in storefront.events(START_MS + 2 * MINUTE_MS) if isinstance(event, Visit)
+    ]
+    # Shoppers who are there already open no second session.
+    assert 400 < len(fast) <= 1_400
+    first_ms = min(event.ts_ms for event in fast)
+    assert first_ms < START_MS + MINUTE_MS + 1_000
+    storefront.set_pace(0.001, hurry=1.0, from_ms=START_MS + 2 * MINUTE_MS)
+    slow = storefront.events(START_MS + 3 * MINUTE_MS)
+    assert sum(isinstance(event, Visit) for event in slow) == 0
