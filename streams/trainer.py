@@ -116,11 +116,12 @@ class Trainer:
             begin = consumer.beginning_offsets([partition])[partition]
             consumer.seek(partition, max(begin, self._data.history.offset))
             while not stop.is_set():
+                # Asked before reading: under steady traffic more has always come since.
+                end = consumer.end_offsets([partition])[partition]
                 fetched = consumer.poll(timeout_ms=_POLL_MS, max_records=500)
                 for record in fetched.get(partition, ()):
                     self._data.append(decode_record(record.value), record.offset)
                 self._metrics.consumer.last_progress.set(time.time())
-                end = consumer.end_offsets([partition])[partition]
                 if consumer.position(partition) >= end and self._is_due():
                     self._train(stop)
         self._data.save(self._folder / _SAVED)
