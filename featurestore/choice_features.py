@@ -79,8 +79,9 @@ def choice_features(
         _crossed(last_kinds[:, 0], kinds[:, 0], config.follow_cells),
         (last_kinds[:, 1] == kinds[:, 1]) & (kinds[:, 1] > 0),
     ]
-    indices = np.empty((len(slates.keys), len(columns)), np.int32)
-    for number, (column, offset) in enumerate(zip(columns, layout.offsets, strict=False)):
+    indices = np.empty((len(slates.keys), layout.num_columns), np.int32)
+    offsets = layout.offsets[: layout.num_columns]
+    for number, (column, offset) in enumerate(zip(columns, offsets, strict=True)):
         indices[:, number] = column.astype(np.int64) + offset
     pulls = np.exp2(-slates.gaps_ms / config.follow_half_life_ms) * (slates.last_kinds[:, 0] > 0)
     return ChoiceFeatures(indices, pulls[owners].astype(np.float32))

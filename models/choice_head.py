@@ -87,18 +87,6 @@ class ChoiceHead:
         utilities += self._values(indices[:, -num_pulled:]).sum(axis=1) * pulls
         return utilities
 
-    def logits(
-        self,
-        indices: NDArray[np.integer],
-        pulls: NDArray[np.floating],
-        positions: NDArray[np.integer],
-    ) -> NDArray[np.float64]:
-        """Log-odds that each item of a slate is opened: its utility, its position and the bias."""
-        prior = self._prior
-        place = prior.position_offset + np.clip(positions, 0, prior.num_positions - 1)
-        bias = self._values(np.array([self._bias]))
-        return self.utilities(indices, pulls) + self._values(place) + bias
-
     def learn_shown(
         self,
         indices: NDArray[np.integer],

@@ -18,7 +18,8 @@ from featurestore.actions import ActionTable, Effect
 from featurestore.choice_features import ChoiceFeatures, ChoiceInput, choice_features
 from featurestore.choice_layout import ChoiceLayout
 from featurestore.events import Action, Impression
-from featurestore.keys import item_key, item_keys
+from featurestore.keys import NO_ITEM, item_key, item_keys
+from featurestore.state import UserState
 from models.retrieval import Candidates
 from streams.folding import Step
 from streams.live import LiveModels
@@ -26,7 +27,6 @@ from streams.queries import Asked
 
 NUM_COMPARED: Final = 100
 """Items that an action's item is compared with; more teach more, at their price."""
-_NO_KEY: Final = 0
 
 
 class _Slates(NamedTuple):
@@ -78,31 +78,32 @@ class ChoiceFeaturer:
 
         Each begins with the item that was acted upon; the others are of the sample.
         """
-        chosen = [step for step in steps if self._is_free_choice(step)]
+        chosen = [(step, key) for step in steps if (key := self._free_choice(step)) is not None]
         if not chosen:
             return {}
-        slates = [_compared(step, live) for step in chosen]
+        slates = [_compared(key, step.event.event_id, live) for step, key in chosen]
         asked = [
             Asked(step.event.user_id, step.before, step.after.clock_ms, step.event.context)
-            for step in chosen
+            for step, _ in chosen
         ]
         met = _met([len(keys) for keys in slates], np.concatenate(slates), live)
-        offsets = [step.record.offset for step in chosen]
+        offsets = [step.record.offset for step, _ in chosen]
         return dict(zip(offsets, self._split(asked, met, live), strict=True))
 
-    def _is_free_choice(self, step: Step) -> bool:
-        """Whether an action is the first on its item, and no slate will claim it."""
+    def _free_choice(self, step: Step) -> int | None:
+        """The key of an action's item, if it is the first on it and no slate will claim it."""
         event = step.event
         if not isinstance(event, Action) or event.item_id is None:
-            return False
+            return None
         spec = self._table.spec(event.action)
         if event.request_id or event.list_id or spec.effect is not Effect.POSITIVE:
-            return False
-        keys = np.array([item_key(event.item_id)], np.uint64)
+            return None
+        key = item_key(event.item_id)
+        keys = np.array([key], np.uint64)
         # Only what certainly belongs to a slate may be left out: leaving out every item that was
         # shown of late would leave out the popular ones.
         claimed = spec.is_label and step.before.shown_counts(keys)[0] > 0
-        return not claimed and not step.before.acted_mask(keys)[0]
+        return None if claimed or step.before.acted_mask(keys)[0] else key
 
     def _split(
         self, asked: Sequence[Asked], slates: _Slates, live: LiveModels
@@ -118,7 +119,7 @@ class ChoiceFeaturer:
         self, asked: Sequence[Asked], slates: _Slates, live: LiveModels
     ) -> ChoiceFeatures:
         now_ms = np.array([one.now_ms for one in asked], np.int64)
-        last = [next(iter(self._last_key(one)), _NO_KEY) for one in asked]
+        last = [self._last_key(one.state) for one in asked]
         last_rows = live.catalogue.rows_of(np.array(last, np.uint64))
         return choice_features(
             self.layout,
@@ -136,8 +137,9 @@ class ChoiceFeaturer:
             ),
         )
 
-    def _last_key(self, asked: Asked) -> list[int]:
-        return asked.state.previous_positive_keys(1, self._table)
+    def _last_key(self, state: UserState) -> int:
+        keys = state.previous_positive_keys(1, self._table)
+        return keys[0] if keys else NO_ITEM
 
 
 def _met(sizes: Sequence[int], keys: npt.NDArray[np.uint64], live: LiveModels) -> _Slates:
@@ -150,13 +152,9 @@ def _met(sizes: Sequence[int], keys: npt.NDArray[np.uint64], live: LiveModels) -
     )
 
 
-def _compared(step: Step, live: LiveModels) -> npt.NDArray[np.uint64]:
-    """The keys of an action's item and of the items that it is compared with."""
-    event = step.event
-    if not isinstance(event, Action) or event.item_id is None:
-        raise AssertionError("only actions on items are compared")
-    own = item_key(event.item_id)
-    draws = np.random.default_rng(crc32(event.event_id.encode()))
+def _compared(own: int, event_id: str, live: LiveModels) -> npt.NDArray[np.uint64]:
+    """The key of an action's item, and those of the items that it is compared with."""
+    draws = np.random.default_rng(crc32(event_id.encode()))
     # Not of the items that somebody has met: among them those acted upon early would be too many.
     others = live.catalogue.sample(draws, NUM_COMPARED)
     return np.concatenate([np.array([own], np.uint64), others[others != own]])

@@ -44,9 +44,8 @@ from streams.metrics import LearnerMetrics, serve_metrics
 from streams.popular import popular_list
 from streams.publication import Publication
 from streams.refill import LayoutMismatch
-from streams.retrying import until_answered
 from streams.source_partitions import GapInExamples
-from streams.topic_identity import TopicIdentity, TopicUnknown, identify_topic
+from streams.topic_identity import TopicIdentity, await_topic
 
 _LOOK_S: Final = 0.5
 _YIELD_S: Final = 0.02
@@ -159,9 +158,9 @@ class Learner:
 
     async def _identify(self) -> TopicIdentity:
         kafka = self._config.kafka
-        topic = await until_answered(
-            lambda: asyncio.to_thread(identify_topic, kafka.brokers, kafka.topics.examples),
-            transient=TopicUnknown,
+        topic = await await_topic(
+            kafka.brokers,
+            kafka.topics.examples,
             max_pause_s=self._config.redis.retry_s,
             on_fault=self._accounts.broker_failed,
         )

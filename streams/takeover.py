@@ -6,7 +6,6 @@ stays in use only if its checkpoint is still the one that was last written here.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 from featurestore.store import Checkpoint
@@ -16,8 +15,7 @@ from streams.config import Config
 from streams.engine import TP
 from streams.errors import RestartNeeded, StartRefused
 from streams.ownership import NOTHING_LOST, OwnedPartition, lost_from, start_offset
-from streams.retrying import until_answered
-from streams.topic_identity import TopicIdentity, TopicUnknown, identify_topic
+from streams.topic_identity import TopicIdentity, await_topic
 from streams.worker_store import WorkerStore
 
 
@@ -110,9 +108,9 @@ class OwnedPartitions:
 
     async def _identify(self) -> TopicIdentity:
         kafka = self._config.kafka
-        topic = await until_answered(
-            lambda: asyncio.to_thread(identify_topic, kafka.brokers, kafka.topics.events),
-            transient=TopicUnknown,
+        topic = await await_topic(
+            kafka.brokers,
+            kafka.topics.events,
             max_pause_s=self._config.redis.retry_s,
             on_fault=self._accounts.broker_failed,
         )

@@ -6,7 +6,8 @@ the id, so kafka-python is asked; the functions block.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from streams.errors import StreamsError
+from streams.retrying import until_answered
 
 _TIMEOUT_MS: Final = 10_000
 
@@ -66,4 +68,27 @@ def identify_topic(brokers: Sequence[str], name: str) -> TopicIdentity:
         name=name,
         topic_id=str(described["topic_id"]).replace("-", ""),
         num_partitions=len(described["partitions"]),
+    )
+
+
+async def await_topic(
+    brokers: Sequence[str],
+    name: str,
+    *,
+    max_pause_s: float,
+    on_fault: Callable[[], None],
+) -> TopicIdentity:
+    """Ask again, without blocking the event loop, until the broker knows the topic.
+
+    Args:
+        brokers: Addresses, `host:port`.
+        name: Of the topic.
+        max_pause_s: Longest pause between two attempts.
+        on_fault: See `until_answered`.
+    """
+    return await until_answered(
+        lambda: asyncio.to_thread(identify_topic, brokers, name),
+        transient=TopicUnknown,
+        max_pause_s=max_pause_s,
+        on_fault=on_fault,
     )

@@ -78,6 +78,19 @@ def take_what_is_left() -> None:
             _AUTOGROUP.write_text(str(_NICENESS))
 
 
+def read_on(consumer: KafkaConsumer, partition: TopicPartition, data: TrainingData) -> bool:
+    """Read some records; say whether all was read that was there when this began.
+
+    The log's end is asked for before reading: afterwards more has come, always, under steady
+    traffic.
+    """
+    end = consumer.end_offsets([partition])[partition]
+    fetched = consumer.poll(timeout_ms=_POLL_MS, max_records=500)
+    for record in fetched.get(partition, ()):
+        data.append(decode_record(record.value), record.offset)
+    return bool(consumer.position(partition) >= end)
+
+
 class Trainer:
     """Follows the log, and trains now and then."""
 
@@ -116,13 +129,9 @@ class Trainer:
             begin = consumer.beginning_offsets([partition])[partition]
             consumer.seek(partition, max(begin, self._data.history.offset))
             while not stop.is_set():
-                # Asked before reading: under steady traffic more has always come since.
-                end = consumer.end_offsets([partition])[partition]
-                fetched = consumer.poll(timeout_ms=_POLL_MS, max_records=500)
-                for record in fetched.get(partition, ()):
-                    self._data.append(decode_record(record.value), record.offset)
+                has_caught_up = read_on(consumer, partition, self._data)
                 self._metrics.consumer.last_progress.set(time.time())
-                if consumer.position(partition) >= end and self._is_due():
+                if has_caught_up and self._is_due():
                     self._train(stop)
         self._data.save(self._folder / _SAVED)
 

@@ -17,13 +17,14 @@ NUM_USERS = 20
 PULLED = TASTES + NUM_USERS * NUM_KINDS
 POSITIONS = PULLED + 2 * NUM_KINDS
 NUM_CELLS = POSITIONS + NUM_POSITIONS + 1
+BIAS = -2.0
 
 
 def new_head(*, item_variance: float = 4.0) -> ChoiceHead:
     variances = np.full(NUM_CELLS, 1.0)
     variances[:NUM_ITEMS] = item_variance
     means = np.zeros(NUM_CELLS)
-    means[-1] = -2.0
+    means[-1] = BIAS
     prior = Prior(
         means=means,
         variances=variances,
@@ -46,6 +47,18 @@ def indices(items: NDArray[np.integer], user: int, last_kind: int = 0) -> NDArra
             PULLED + NUM_KINDS + (kinds == last_kind),
         ]
     )
+
+
+def logits_of(
+    head: ChoiceHead,
+    slate: NDArray[np.integer],
+    pulls: NDArray[np.floating],
+    positions: NDArray[np.integer],
+) -> NDArray[np.float64]:
+    """Log-odds of a click: the utility, and what was learned of the positions and the bias."""
+    moved = head.table.columns["moved"].values
+    learned: NDArray[np.float64] = moved[POSITIONS + positions] + moved[-1]
+    return head.utilities(slate, pulls) + learned + BIAS
 
 
 class Shop:
@@ -96,7 +109,7 @@ def test_what_was_shown_calibrates_the_probability_of_a_click() -> None:
     total = 0.0
     for _ in range(200):
         labels = generator.random(5) < np.array([0.3, 0.1, 0.1, 0.1, 0.02])
-        logits = head.logits(indices(items, 0), np.zeros(5), np.arange(1, 6))
+        logits = logits_of(head, indices(items, 0), np.zeros(5), np.arange(1, 6))
         expected += float((1 / (1 + np.exp(-logits))).sum())
         total += labels.sum()
         head.learn_shown(indices(items, 0), np.zeros(5), np.arange(1, 6), labels)
@@ -132,7 +145,7 @@ def test_a_slate_of_which_nothing_was_opened_moves_what_it_shares_by_one_step() 
     items = np.arange(0, 30)
     for _ in range(5):
         head.learn_shown(indices(items, 0), np.zeros(30), np.full(30, 1), np.zeros(30, np.bool_))
-    logits = head.logits(indices(items, 0), np.zeros(30), np.full(30, 1))
+    logits = logits_of(head, indices(items, 0), np.zeros(30), np.full(30, 1))
     assert (logits < -2.0).all()
     assert (logits > -12.0).all()
 

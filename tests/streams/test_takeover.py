@@ -31,7 +31,7 @@ class Taken:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, num_partitions: int = 2) -> None:
         self.identity = TopicIdentity(name="events", topic_id="id", num_partitions=num_partitions)
-        monkeypatch.setattr("streams.takeover.identify_topic", lambda *_: self.identity)
+        monkeypatch.setattr("streams.topic_identity.identify_topic", lambda *_: self.identity)
         accounts = WorkerAccounts(WorkerMetrics())
         self.store = WorkerStore(MemoryStore(), accounts, ttl_ms=1000, max_pause_s=0.01)
         self.partitions = OwnedPartitions(config(), self.store, accounts, fold_version=FOLD)

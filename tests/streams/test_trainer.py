@@ -1,8 +1,17 @@
-"""The trainer yields to every other process, also where sessions are weighed against each other."""
+"""The trainer keeps up with a log that never rests, and yields to every other process."""
 
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple, cast
+
+from kafka import KafkaConsumer, TopicPartition
+
+from models.online import OnlineConfig
+from streams.examples import encode_record
+from streams.trainer import read_on
+from streams.training_data import TrainingData
+from tests.streams.example_logs import START_MS, record_of, visit
 
 _SHOW = """
 import os
@@ -23,3 +32,45 @@ def test_a_trainer_that_leads_a_session_takes_what_is_left_of_the_machine() -> N
     assert niceness == "19 True"
     if Path("/proc/self/autogroup").exists():
         assert autogroup.strip().endswith("nice 19")
+
+
+class _Kept(NamedTuple):
+    offset: int
+    value: bytes
+
+
+class _Unresting:
+    """A log that has one record more after every question: no broker can be made to have it."""
+
+    def __init__(self) -> None:
+        self._num_records = 1
+        self._read = 0
+
+    def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        end = self._num_records
+        self._num_records += 1
+        return dict.fromkeys(partitions, end)
+
+    def poll(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[_Kept]]:
+        end = min(self._num_records, self._read + max_records)
+        records = [
+            _Kept(offset, encode_record(record_of([visit("u", START_MS + offset)], offset)))
+            for offset in range(self._read, end)
+        ]
+        self._read = end
+        self._num_records += timeout_ms > 0
+        return {_PARTITION: records}
+
+    def position(self, partition: TopicPartition) -> int:
+        assert partition == _PARTITION
+        return self._read
+
+
+_PARTITION = TopicPartition("examples", 0)
+
+
+def test_a_log_that_never_rests_is_caught_up_with() -> None:
+    data = TrainingData(OnlineConfig(), topic_id="id", capacity=100, counter_rows=10)
+    log = cast("KafkaConsumer", _Unresting())
+    assert [read_on(log, _PARTITION, data) for _ in range(3)] == [True] * 3
+    assert data.history.offset == 6
