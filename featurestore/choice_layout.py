@@ -70,8 +70,8 @@ class _Template(NamedTuple):
 class ChoiceLayout:
     """The templates of a configuration, laid end to end.
 
-    Variances are in squared log-odds: a standard deviation of 2 says that a good item is opened
-    seven times as often as an average one. What drifts (an item's appeal) keeps a variance that
+    Variances are in squared log-odds: one of 2 says that a good item is opened four times as often
+    as an average one. What drifts (an item's appeal) keeps a variance that
     learning never goes below, so that it is always learned anew. Positions start from the
     examination that is 1 over the position (Joachims et al., Unbiased Learning-to-Rank, WSDM 2017)
     and are believed in: a slate is in the order of what is good, and would else explain it away.
@@ -84,7 +84,7 @@ class ChoiceLayout:
         """Columns of a candidate first, in their order; then what only the slate has."""
         config = self.config
         return (
-            _Template("item", config.item_cells, 4.0, 0.1),
+            _Template("item", config.item_cells, 2.0, 0.1),
             _Template("category", config.category_cells, 1.0, 1e-4),
             _Template("user*category", config.taste_cells, 0.6, 1e-3),
             _Template("age", AGES, 1.0, 1e-3),

@@ -11,7 +11,9 @@ category follows the last one, … Two kinds of observation teach it:
 Every cell has a Gaussian belief. An observation moves each in proportion to its variance (assumed
 density filtering: Graepel et al., Web-Scale Bayesian CTR Prediction, ICML 2010; Opper, 1998), so
 that a new item is learned from its first few clicks while what thousands of clicks have taught
-stays where it is. That is the difference to FTRL, whose steps are the same for both.
+stays where it is. That is the difference to FTRL, whose steps are the same for both. A step ends
+where belief and observation balance (an implicit step: Toulis and Airoldi, 2017): a click on what
+nobody was expected to open would overshoot, if the slope were taken where the step begins.
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ from models.tables import Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_NEWTON_STEPS = 6
+_TINY = 1e-12
 
 
 class Prior(NamedTuple):
@@ -109,8 +114,7 @@ class ChoiceHead:
         bias = np.full(len(labels), self._bias)
         cells = np.column_stack([place, bias, indices])
         inputs = self._inputs(cells.shape, pulls)
-        chances = sigmoid((self._values(cells) * inputs).sum(axis=1))
-        self._step(cells, inputs, labels - chances, chances * (1.0 - chances))
+        self._step(cells, inputs, (self._values(cells) * inputs).sum(axis=1), labels)
 
     def learn_choice(self, indices: NDArray[np.integer], pulls: NDArray[np.floating]) -> None:
         """Takes an action that no slate led to.
@@ -124,10 +128,10 @@ class ChoiceHead:
         inputs = self._inputs(indices.shape, pulls)
         utilities = (self._values(indices) * inputs).sum(axis=1)
         weights = np.exp(utilities - utilities.max())
-        chances = weights / weights.sum()
-        errors = -chances
-        errors[0] += 1.0
-        self._step(indices, inputs, errors, chances * (1.0 - chances))
+        # The log-odds of each against all the others.
+        chances = np.clip(weights / weights.sum(), _TINY, 1.0 - _TINY)
+        is_chosen = np.arange(len(indices)) == 0
+        self._step(indices, inputs, np.log(chances / (1.0 - chances)), is_chosen)
 
     def _values(self, cells: NDArray[np.integer]) -> NDArray[np.float64]:
         values: NDArray[np.float64] = self._prior.means[cells] + self._moved.values[cells]
@@ -142,32 +146,57 @@ class ChoiceHead:
         self,
         cells: NDArray[np.integer],
         inputs: NDArray[np.float64],
-        errors: NDArray[np.float64],
-        curvatures: NDArray[np.float64],
+        logits: NDArray[np.float64],
+        labels: NDArray[np.bool_],
     ) -> None:
         """Updates the beliefs by N observations at once; all see the beliefs before.
 
         Args:
             cells: int[N, C], those that each observation sums up.
             inputs: float64[N, C], their weights in the sum.
-            errors: float64[N], what was seen less what was expected.
-            curvatures: float64[N], of the log-likelihood in the sum.
+            logits: float64[N], the log-odds of each observation before it.
+            labels: bool[N], what was seen.
         """
         evidence, flat = self._evidence.values, cells.ravel()
         variances = 1.0 / (self._precisions[cells] + evidence[cells])
         shares = variances * inputs
         spreads = shares * inputs
-        # How much is open about each sum; all that a cell's observations leave open damps its step,
-        # or cells that a whole slate shares would take it once an item.
-        open_N = curvatures * spreads.sum(axis=1)
-        open_cells = np.repeat(open_N, cells.shape[1])
+        spread_N = spreads.sum(axis=1)
+        chances = sigmoid(balanced(logits, spread_N, labels))
+        errors = labels - sigmoid(logits)
+        # By how much its own balance damps each observation; all that a cell's observations leave
+        # open damps its step, or cells that a whole slate shares would take it once an item.
+        open_N = errors / (labels - chances) - 1.0
         self._open[flat] = 1.0
-        np.add.at(self._open, flat, open_cells)
+        np.add.at(self._open, flat, np.repeat(open_N, cells.shape[1]))
         moves = (shares * errors[:, None]).ravel() / self._open[flat]
         np.add.at(self._moved.values, flat, moves)
-        curvature = curvatures[:, None]
-        gained = curvature * inputs * inputs / (1.0 + open_N[:, None] - curvature * spreads)
+        curvature = (chances * (1.0 - chances))[:, None]
+        others = spread_N[:, None] - spreads
+        gained = curvature * inputs * inputs / (1.0 + curvature * others)
         np.add.at(evidence, flat, gained.ravel())
         evidence[flat] = np.minimum(evidence[flat], self._max_evidence[flat])
         self._moved.mark(flat)
         self._evidence.mark(flat)
+
+
+def balanced(
+    logits: NDArray[np.float64], spreads: NDArray[np.float64], labels: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return the log-odds at which what was believed and what was seen balance.
+
+    That is the mode: z = logit + spread * (label - chance(z)).
+
+    Args:
+        logits: float64[N], believed.
+        spreads: float64[N], their variances.
+        labels: bool[N], seen.
+    """
+    bounds = logits + spreads * labels
+    balance = np.zeros(len(logits))
+    # From the inflection on, Newton's steps stay on one side of the mode.
+    for _ in range(_NEWTON_STEPS):
+        chances = sigmoid(balance)
+        slopes = 1.0 + spreads * chances * (1.0 - chances)
+        balance -= (balance - bounds + spreads * chances) / slopes
+    return balance

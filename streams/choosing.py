@@ -25,7 +25,7 @@ from streams.folding import Step
 from streams.live import LiveModels
 from streams.queries import Asked
 
-NUM_COMPARED: Final = 100
+NUM_COMPARED: Final = 200
 """Items that an action's item is compared with; more teach more, at their price."""
 
 

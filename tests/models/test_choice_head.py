@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -92,11 +94,25 @@ def test_one_choice_by_hand() -> None:
     head = new_head()
     slate = np.array([[0, KINDS, TASTES, PULLED, PULLED + 1], [1, KINDS, TASTES, PULLED, PULLED]])
     head.learn_choice(slate, np.zeros(2))
-    # Each item is as likely: error .5, curvature .25; open are item 4, kind 1 and taste 1, twice
-    # the shared ones. What both items share gains as much as it loses.
-    moved = 4.0 * 0.5 / (1 + 0.25 * 6)
-    expected = [moved, -moved]
-    assert head.utilities(slate, np.zeros(2)).tolist() == pytest.approx(expected)
+    # Open are item 4, kind 1, taste 1. The sum settles where belief and surprise balance, and the
+    # item takes its share of that; what both items share gains as much as it loses.
+    moved, lost = head.utilities(slate, np.zeros(2)).tolist()
+    settled = moved * 6 / 4
+    assert settled == pytest.approx(6 * (1 - 1 / (1 + math.exp(-settled))))
+    assert lost == pytest.approx(-moved)
+
+
+def test_a_click_that_nobody_expected_does_not_overshoot() -> None:
+    head = new_head()
+    one = indices(np.array([0]), 0), np.zeros(1), np.array([1])
+    (before,) = logits_of(head, *one)
+    head.learn_shown(*one, np.array([True]))
+    (after,) = logits_of(head, *one)
+    # Open are item 4, kind, taste, position and bias 1 each. Along the slope where the step begins
+    # it would end at 1.8.
+    assert before == BIAS
+    assert after == pytest.approx(BIAS + 8 * (1 - 1 / (1 + math.exp(-after))))
+    assert after < 1
 
 
 def test_what_was_shown_calibrates_the_probability_of_a_click() -> None:
