@@ -181,10 +181,16 @@ class Storefront:
             self._open_page(now_ms, Session(shopper=shopper))
 
     def _open_page(self, now_ms: int, session: Session) -> None:
-        """Open a session's page; the first one, and every one under a new id, sends a visit."""
-        if session.num_pages == 0 or self.settings.histories == "shuffled":
+        """Open a session's page.
+
+        The first one, every one under a new id, and every one that will show the recommender's list
+        sends a visit.
+        """
+        is_new = session.num_pages == 0 or self.settings.histories == "shuffled"
+        if is_new:
             session.user_id = self._sent_id(session.shopper)
             session.session_id = self._writer.new_session_id()
+        if is_new or self._policies[int(self.half_U[session.shopper])] is self.recommender:
             self._out.append(self._writer.visit(session, now_ms))
         session.num_pages += 1
         low_ms, high_ms = _LOAD_MS

@@ -160,6 +160,36 @@ def test_serve_is_asked_only_after_earlier_events_were_handed_out() -> None:
     assert {int(user_id[-1]) % 2 for user_id, _ in reads} == {1}
 
 
+def test_a_page_that_reads_a_list_sends_a_visit_just_before() -> None:
+    # The user's last event when a list is read, and how long ago it was.
+    last: dict[str, tuple[type[Event], int]] = {}
+    before: list[tuple[type[Event], int]] = []
+
+    def read(user_id: str, now_ms: int) -> ReadList | None:
+        kind, ts_ms = last[user_id]
+        before.append((kind, now_ms - ts_ms))
+        return None
+
+    storefront = Storefront(SMALL, START_MS, read=read)
+    storefront.serve_halves()
+    num_visits = {0: 0, 1: 0}
+    num_pages = {0: 0, 1: 0}
+    for event in storefront.events(START_MS + HOUR_MS):
+        if isinstance(event, CatalogueItem):
+            continue
+        last[event.user_id] = type(event), event.ts_ms
+        half = int(event.user_id[-1]) % 2
+        num_visits[half] += isinstance(event, Visit)
+        num_pages[half] += isinstance(event, Impression)
+    assert len(before) > 300
+    assert {kind for kind, _ in before} == {Visit}
+    assert min(ago_ms for _, ago_ms in before) >= 80
+    assert max(ago_ms for _, ago_ms in before) <= 201
+    # The other half's application has no use for a list: one a session.
+    assert num_visits[1] > num_pages[1]
+    assert num_visits[0] < 0.7 * num_pages[0]
+
+
 def test_a_recommenders_list_is_shown_as_read_and_filled_up_where_it_falls_short() -> None:
     storefront = Storefront(
         SMALL,
