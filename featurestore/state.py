@@ -95,6 +95,9 @@ class FoldRules:
         return f"{FOLD_VERSION}-{crc32(repr(rules).encode()):08x}"
 
 
+_key_at: Final = struct.Struct("<I").unpack_from
+
+
 class Outcome(enum.StrEnum):
     """What became of an event that could be decoded."""
 
@@ -187,12 +190,12 @@ class UserState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         found: list[int] = []
         codes, keys = self.actions.codes, self.actions.keys
         for at in range(len(codes) - 1, -1, -1):
-            if len(found) == num:
-                break
             if codes[at] in table.positive_codes:
-                key = int.from_bytes(keys[at * KEY_BYTES : (at + 1) * KEY_BYTES], "little")
+                (key,) = _key_at(keys, at * KEY_BYTES)
                 if key != NO_ITEM and key not in found:
                     found.append(key)
+                    if len(found) == num:
+                        break
         return found
 
     def acted_mask(self, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:

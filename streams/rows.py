@@ -6,6 +6,8 @@ Pure. Rows name their items by index into the record's list of items, each item 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from featurestore.actions import ActionTable, Effect
@@ -132,9 +134,16 @@ def slate_row(step: Step, slate: LoggedSlate, items: ItemIndex) -> SlateRow:
 
 def _kept(step: Step, context: Context | None, names: frozenset[str]) -> dict[str, str]:
     """The circumstances of an action that are counted; the session's step is that before it."""
-    if not names:
-        return _NOTHING
-    told = context if context and not names.isdisjoint(context) else None
     num_before = max(step.after.session_num_actions - 1, 0)
-    found = circumstances(told, num_before)
+    if context is None or names.isdisjoint(context):
+        return _kept_without_context(num_before, names)
+    return _counted(circumstances(context, num_before), names)
+
+
+@lru_cache(maxsize=1024)
+def _kept_without_context(num_before: int, names: frozenset[str]) -> dict[str, str]:
+    return _counted(circumstances(None, num_before), names)
+
+
+def _counted(found: Mapping[str, object], names: frozenset[str]) -> dict[str, str]:
     return {name: str(value) for name, value in found.items() if name in names}
