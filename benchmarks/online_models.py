@@ -18,7 +18,7 @@ from models.click_head import ClickHead, ClickHeadConfig
 from models.next_features import next_features
 from models.online import OnlineConfig, OnlineModels
 from models.ranking import best_first
-from models.retrieval import Query, RetrievalConfig, retrieve
+from models.retrieval import Candidates, Query, RetrievalConfig, propose
 
 Slate = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.bool_]]
 
@@ -47,18 +47,22 @@ def main() -> None:
         for history in histories[:_NUM_QUERIES]
     ]
     config = RetrievalConfig()
-    slates = [retrieve(models.sources, [query], config) for query in queries]
+
+    def candidates(some: list[Query]) -> Candidates:
+        return propose(models.sources, some, config).scored(models.sources)
+
+    slates = [candidates([query]) for query in queries]
     features = [next_features(slate) for slate in slates]
     mean = sum(map(len, slates)) / len(slates)
     _report(
         f"recall and score {mean:.0f} candidates by {len(models.sources)} sources",
-        lambda: [retrieve(models.sources, [_anew(query)], config) for query in queries],
+        lambda: [candidates([_anew(query)]) for query in queries],
         len(queries),
     )
     _report(
         f"the same, {_BATCH} users together",
         lambda: [
-            retrieve(models.sources, [_anew(query) for query in queries[at : at + _BATCH]], config)
+            candidates([_anew(query) for query in queries[at : at + _BATCH]])
             for at in range(0, len(queries), _BATCH)
         ],
         len(queries),

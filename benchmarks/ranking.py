@@ -1,9 +1,9 @@
 """How long does it take to rank 300 candidates of one user, features included?
 
 `python -m benchmarks.ranking` prints CPU time on one core, the median of many users who each have
-200 actions: what the sources propose and how they score it (recall), and the order that the head
-gives to exactly 300 candidates with their features (rank), for one user at a time and for 16
-together. The encoder, an untrained one of the default size, is a column of its own.
+200 actions: what the sources propose (recall), how they score exactly 300 candidates and what the
+head sees of them (features), and the order that it gives to them (rank), for one user at a time and
+for 16 together. The encoder, an untrained one of the default size, is a column of its own.
 """
 
 # ruff: noqa: T201  (a benchmark prints)
@@ -114,8 +114,9 @@ def _measure(
 
 def _report(head: str, num_together: int, spent_us: dict[str, float]) -> None:
     stages = ", ".join(f"{stage} {spent:.0f}" for stage, spent in spent_us.items())
+    ranking_us = spent_us["features"] + spent_us["rank"]
     print(
-        f"{head:6s}{num_together:3d} together: {spent_us['rank']:5.0f} us to feature and rank "
+        f"{head:6s}{num_together:3d} together: {ranking_us:5.0f} us to score, feature and rank "
         f"{_NUM_CANDIDATES} candidates, {sum(spent_us.values()):5.0f} us a list ({stages})",
         flush=True,
     )

@@ -9,6 +9,7 @@ Shape letters: N items of B slates; columns are int64[N].
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -45,10 +46,18 @@ _NO_CATEGORY: Final = 6
 
 
 class SlateFeatures(NamedTuple):
-    """Indices into the weights: int32[N, R] and int32[N, E]; E is 0 without positions."""
+    """Indices into the weights: int32[N, R], and int32[M, E] of the first M items, those shown."""
 
     relevance: Indices
     examination: Indices
+
+    def parts(self, sizes: Sequence[int]) -> list["SlateFeatures"]:
+        """Those of each of the slates that were shown, of so many items."""
+        ends = list(accumulate(sizes))
+        return [
+            SlateFeatures(self.relevance[end - size : end], self.examination[end - size : end])
+            for size, end in zip(sizes, ends, strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +93,12 @@ def slates_features(
     """
     situation = _situation(layout, states, slates)
     relevance = _relevance(layout, states, slates, situation)
-    num_relevance = layout.relevance_width
-    offsets = layout.offsets
-    if slates.positions is None:
-        examination = np.empty((len(slates.keys), 0), np.int32)
-    else:
-        bins = _examination(layout, slates, slates.positions, situation)
-        examination = _stacked(bins, offsets[num_relevance:-1])
-    return SlateFeatures(_stacked(relevance, offsets[:num_relevance]), examination)
+    examination = _examination(layout, slates, situation)
+    num_relevance, offsets = layout.relevance_width, layout.offsets
+    return SlateFeatures(
+        _stacked(relevance, offsets[:num_relevance]),
+        _stacked(examination, offsets[num_relevance:-1]),
+    )
 
 
 def _situation(
@@ -155,16 +162,13 @@ def _relevance(
     return columns
 
 
-def _examination(
-    layout: FeatureLayout,
-    slates: SlatesInput,
-    positions: npt.NDArray[np.int32],
-    situation: _Situation,
-) -> list[Ints]:
-    standing, owners = situation.standing, situation.owners
-    wide = positions.astype(np.int64)
+def _examination(layout: FeatureLayout, slates: SlatesInput, situation: _Situation) -> list[Ints]:
+    """Of the items that were shown."""
+    standing = situation.standing
+    wide = slates.positions.astype(np.int64)
     position = np.minimum(wide, POSITIONS - 1)
-    last = np.flatnonzero(standing.is_last)[::-1]
+    owners = situation.owners[: len(wide)]
+    last = np.flatnonzero(standing.is_last[: len(wide)])[::-1]
     last_position_B = np.zeros(slates.num_slates, np.int64)
     # Written backwards, the first of several stays.
     last_position_B[owners[last]] = wide[last]
@@ -177,7 +181,7 @@ def _examination(
     return [
         position,
         position * 6 + np.minimum(situation.num_interacted_B, 5)[owners],
-        position * CLASSES + situation.class_,
+        position * CLASSES + situation.class_[: len(wide)],
         position * 2 * NUM_ACTIONS + slate_situation_B[owners],
         position * 5 + np.minimum(standing.session_num_clicks, 4)[owners],
         offset,
@@ -243,13 +247,28 @@ def _percentiles(slates: SlatesInput) -> Ints:
     values = np.concatenate((slates.numeric.T, slates.source_scores.T))
     if not values.size:
         return np.empty(values.shape, np.int64)
+    # Apart, or what was shown would be padded to as many items as there are candidates.
+    num_shown = len(slates.positions)
+    num_slates = int(slates.starts.searchsorted(num_shown))
+    return np.concatenate(
+        (
+            _slate_percentiles(values[:, :num_shown], slates.sizes[:num_slates]),
+            _slate_percentiles(values[:, num_shown:], slates.sizes[num_slates:]),
+        ),
+        axis=1,
+    )
+
+
+def _slate_percentiles(values: npt.NDArray[np.float32], sizes: Ints) -> Ints:
+    if not values.size:
+        return np.empty(values.shape, np.int64)
     # What a slate is shorter than the longest is missing, and missing values count for nothing.
-    longest = int(slates.sizes.max())
-    padded = np.full((len(values), slates.num_slates * longest), np.nan, values.dtype)
-    places = np.arange(values.shape[1]) + (np.arange(slates.num_slates) * longest)[slates.owners]
-    places -= slates.starts[slates.owners]
+    num_slates, longest = len(sizes), int(sizes.max())
+    padded = np.full((len(values), num_slates * longest), np.nan, values.dtype)
+    padding_before = np.arange(num_slates) * longest - (sizes.cumsum() - sizes)
+    places = np.arange(values.shape[1]) + np.repeat(padding_before, sizes)
     padded[:, places] = values
-    bins = percentiles(padded.reshape(len(values), slates.num_slates, longest))
+    bins = percentiles(padded.reshape(len(values), num_slates, longest))
     return bins.reshape(padded.shape)[:, places]
 
 

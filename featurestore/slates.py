@@ -51,7 +51,8 @@ class SlatesInput:
     Attributes:
         sizes: int64[B], items of each slate.
         keys: uint64[N].
-        positions: int32[N], or None where they are yet to be ranked.
+        positions: int32[M], from 1, where the first M items were shown; the others are yet to be
+            ranked.
         numeric: float32[N, P].
         contexts: of each slate's event.
         source_scores: float32[N, S].
@@ -63,7 +64,7 @@ class SlatesInput:
 
     sizes: Ints
     keys: npt.NDArray[np.uint64]
-    positions: npt.NDArray[np.int32] | None = None
+    positions: npt.NDArray[np.int32]
     numeric: Floats32
     contexts: Sequence[Mapping[str, Scalar]]
     source_scores: Floats32
@@ -78,7 +79,7 @@ class SlatesInput:
         return cls(
             sizes=np.array([len(slate.keys)]),
             keys=slate.keys,
-            positions=slate.positions,
+            positions=np.empty(0, np.int32) if slate.positions is None else slate.positions,
             numeric=slate.numeric,
             contexts=[slate.context],
             source_scores=slate.source_scores,

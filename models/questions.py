@@ -57,7 +57,7 @@ class Questions:
 
     Attributes:
         queries: All B of them.
-        codes: int[N], none negative.
+        codes: int[N]; sources are asked about none that is negative.
         sizes: int64[B], how many of the items are each query's.
     """
 
@@ -98,6 +98,14 @@ class Questions:
         """Ask about some of the items only."""
         sizes = np.bincount(self.owners[mask], minlength=len(self.queries))
         return Questions(queries=self.queries, codes=self.codes[mask], sizes=sizes)
+
+    def then(self, others: Questions) -> Questions:
+        """Ask about these items, and others behind them."""
+        return Questions(
+            queries=[*self.queries, *others.queries],
+            codes=np.concatenate((self.codes, others.codes)),
+            sizes=np.concatenate((self.sizes, others.sizes)),
+        )
 
     def part(self, index: int) -> slice:
         """Where the items of one query stand."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Candidates", "Query", "Questions", "RetrievalConfig", "Source", "retrieve", "score"]
+__all__ = [
+    "Candidates",
+    "Proposals",
+    "Query",
+    "Questions",
+    "RetrievalConfig",
+    "Source",
+    "propose",
+    "score",
+]
 
 
 class Source(Protocol):
@@ -83,13 +92,24 @@ class Candidates:
         )
 
 
-def retrieve(
+class Proposals(NamedTuple):
+    """Each query's merged items before they are scored; the fields of `Candidates`."""
+
+    asked: Questions
+    ranks: NDArray[np.int32]
+
+    def scored(self, sources: Sequence[Source]) -> Candidates:
+        """The same with what every source says about each."""
+        return Candidates(asked=self.asked, scores=score(sources, self.asked), ranks=self.ranks)
+
+
+def propose(
     sources: Sequence[Source],
     queries: Sequence[Query],
     config: RetrievalConfig,
     exclude: Callable[[Questions], NDArray[np.bool_]] | None = None,
-) -> Candidates:
-    """Asks every source, merges, drops what is excluded and scores the rest by all sources.
+) -> Proposals:
+    """Asks every source, merges, and drops what is excluded.
 
     Args:
         sources: In the order of the columns of the result.
@@ -101,7 +121,7 @@ def retrieve(
         Each query's candidates in order of their best rank with any source (ties: the earlier
         source).
     """
-    proposals = _Proposals(
+    merge = _Merge(
         [
             joined(source.recall(queries, limit))
             if (limit := config.limits.get(source.name, 0))
@@ -110,13 +130,13 @@ def retrieve(
         ],
         len(queries),
     )
-    asked = proposals.merged(queries)
+    asked = merge.questions(queries)
     if exclude is not None and len(asked):
         asked = asked.picked(~exclude(asked))
     if len(asked) and asked.sizes.max() > config.max_candidates:
         within = np.arange(len(asked)) - asked.starts[asked.owners]
         asked = asked.picked(within < config.max_candidates)
-    return Candidates(asked=asked, scores=score(sources, asked), ranks=proposals.ranks(asked))
+    return Proposals(asked, merge.ranks(asked))
 
 
 def score(sources: Sequence[Source], asked: Questions) -> NDArray[np.float32]:
@@ -136,7 +156,7 @@ def score(sources: Sequence[Source], asked: Questions) -> NDArray[np.float32]:
 _NOTHING = np.empty(0, dtype=np.int32)
 
 
-class _Proposals:
+class _Merge:
     """What each source proposes to each query, best first.
 
     A *cell* stands for an item of a query: no two queries share one.
@@ -156,7 +176,7 @@ class _Proposals:
             self._cells.append(owners * self._width + codes)
             self._ranks.append(np.arange(len(codes)) - starts[owners])
 
-    def merged(self, queries: Sequence[Query]) -> Questions:
+    def questions(self, queries: Sequence[Query]) -> Questions:
         """Every item of a query once, by its best rank, then by source."""
         num_sources = len(self._cells)
         longest = 1 + max((int(ranks.max(initial=-1)) for ranks in self._ranks), default=-1)

@@ -17,14 +17,12 @@ def build_pipeline(config: Config, live: LiveModels) -> Pipeline:
         config: The configuration from which the models were made, too.
         live: Names the sources whose scores become features.
     """
-    featurer = build_featurer(config, live)
     choices = build_choice_featurer(config)
     return Pipeline(
         table=config.action_table(),
         rules=config.fold_rules(),
-        featurer=featurer,
         choices=choices,
-        builder=build_list_builder(config, featurer, choices),
+        builder=build_list_builder(config, build_featurer(config, live), choices),
         contexts=config.online.contexts.names,
         layout_digest=config.layout_digest(live.online),
         config_digest=config.digest(),

@@ -88,7 +88,7 @@ class Judge:
             num_previous=self._live.online.covisitation.num_previous,
         )
         request = ListRequest(user_id, state, _PARTITION, offset, context)
-        (listing,) = self._builder.build(
+        (listing,), _ = self._builder.build(
             [[request]], queries, self._live, computed_at_ms=now_ms, laps=NoLaps()
         )
         return self.judged(listing.lists[0], listing.ranked[0], request.asked())
@@ -138,7 +138,8 @@ class Judge:
             SOURCE_ORDER: online.next.tuned(features_NF),
         }
         if online.click.evidence > 0:
-            features = self._featurer.of_candidates([asked], candidates, self._live)
+            slates = self._featurer.candidates(candidates.asked, self._live)
+            features = self._featurer.features([asked], slates, candidates.scores, self._live)
             orders[CLICK_HEAD] = online.click.logits(features.relevance)
         if online.choice is not None and self._choices is not None:
             seen = self._choices.of_candidates([asked], candidates, self._live)

@@ -1,13 +1,14 @@
 """How do a slate and a moment become the click head's inputs, at impressions and at serving alike?
 
 Shown items get the very scores and numbers that they would have got as candidates at that moment:
-both ways lead through `SlatesInput` and the one feature function. What an impression says of its
-items (a price) wins over what the catalogue says of them.
+both go through `SlatesInput` and the one feature function, and in one go where both are at hand.
+What an impression says of its items (a price) wins over what the catalogue says of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -17,14 +18,44 @@ from featurestore.columns import KEY_BYTES
 from featurestore.events import Impression, ShownItem
 from featurestore.features import FeatureLayout, SlateFeatures, SlatesInput, slates_features
 from featurestore.keys import item_keys
-from models.retrieval import Candidates, Query, Questions, score
+from models.retrieval import Query, Questions
 from streams.live import LiveModels
 from streams.queries import Asked
 
 _NUM_RECENT: Final = 20
 """Actions whose items' categories tell what the user is looking at."""
-_BATCH: Final = 64
-"""Impressions that are featured together: more would leave the processor's cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Slates:
+    """N items of several moments, end to end: what was shown, then what is to be ranked.
+
+    Attributes:
+        questions: Their codes (-1 for items without one), and whose they are.
+        keys: uint64[N].
+        rows: int64[N], of the catalogue.
+        numeric: float32[N, P], what the event or the catalogue says of them.
+        positions: int32[M], where the first M of them were shown.
+    """
+
+    questions: Questions
+    keys: npt.NDArray[np.uint64]
+    rows: npt.NDArray[np.int64]
+    numeric: npt.NDArray[np.float32]
+    positions: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def then(self, others: Slates) -> Slates:
+        """These, and behind them others that were not shown."""
+        return Slates(
+            questions=self.questions.then(others.questions),
+            keys=np.concatenate((self.keys, others.keys)),
+            rows=np.concatenate((self.rows, others.rows)),
+            numeric=np.concatenate((self.numeric, others.numeric)),
+            positions=self.positions,
+        )
 
 
 class Featurer:
@@ -40,106 +71,74 @@ class Featurer:
         self.layout = layout
         self._columns = [list(all_source_names).index(name) for name in layout.source_names]
 
-    def of_impressions(
-        self,
-        asked: Sequence[Asked],
-        events: Sequence[Impression],
-        queries: Sequence[Query],
-        live: LiveModels,
-    ) -> list[SlateFeatures]:
-        """Return the features of what was shown, each on the user's state just before.
+    def shown(
+        self, events: Sequence[Impression], queries: Sequence[Query], live: LiveModels
+    ) -> Slates:
+        """Look up what was shown.
 
         Args:
-            asked: The moments.
-            events: What was shown at each.
+            events: What was shown at each moment.
             queries: What the sources know at each.
             live: The models.
         """
-        features: list[SlateFeatures] = []
-        for start in range(0, len(events), _BATCH):
-            part = slice(start, start + _BATCH)
-            features += self._of_some(asked[part], events[part], queries[part], live)
-        return features
-
-    def _of_some(
-        self,
-        asked: Sequence[Asked],
-        events: Sequence[Impression],
-        queries: Sequence[Query],
-        live: LiveModels,
-    ) -> list[SlateFeatures]:
         items = [shown for event in events for shown in event.items]
         keys = item_keys([shown.item_id for shown in items])
         rows = live.catalogue.rows_of(keys)
-        questions = Questions(
-            queries=queries,
-            codes=live.online.vocabulary.codes(keys.tolist()),
-            sizes=np.array([len(event.items) for event in events], np.int64),
-        )
-        relevance, examination = self._features(
-            asked,
-            questions,
+        return Slates(
+            questions=Questions(
+                queries=queries,
+                codes=live.online.vocabulary.codes(keys.tolist()),
+                sizes=np.array([len(event.items) for event in events], np.int64),
+            ),
             keys=keys,
             rows=rows,
-            positions=np.array([shown.position for shown in items], np.int32),
             numeric=_over(live.catalogue.numeric(rows), items, self.layout.config.numeric),
-            scores=score([live.sources[column] for column in self._columns], questions),
-            live=live,
+            positions=np.array([shown.position for shown in items], np.int32),
         )
-        parts = map(questions.part, range(len(events)))
-        return [SlateFeatures(relevance[part], examination[part]) for part in parts]
 
-    def of_candidates(
-        self,
-        asked: Sequence[Asked],
-        candidates: Candidates,
-        live: LiveModels,
-    ) -> SlateFeatures:
-        """Return the features of what is to be ranked, end to end; no position is known.
-
-        Args:
-            asked: The moments.
-            candidates: Of each, with their scores.
-            live: The models.
-        """
-        rows = live.rows.of_codes(candidates.codes)
-        return self._features(
-            asked,
-            candidates.asked,
-            keys=live.online.vocabulary.keys[candidates.codes],
+    def candidates(self, asked: Questions, live: LiveModels) -> Slates:
+        """Look up what is to be ranked; no position is known."""
+        rows = live.rows.of_codes(asked.codes)
+        return Slates(
+            questions=asked,
+            keys=live.online.vocabulary.keys[asked.codes],
             rows=rows,
-            positions=None,
             numeric=live.catalogue.numeric(rows),
-            scores=candidates.scores[:, self._columns],
-            live=live,
+            positions=np.empty(0, np.int32),
         )
 
-    def _features(
+    def features(
         self,
         asked: Sequence[Asked],
-        questions: Questions,
-        *,
-        keys: npt.NDArray[np.uint64],
-        rows: npt.NDArray[np.int64],
-        positions: npt.NDArray[np.int32] | None,
-        numeric: npt.NDArray[np.float32],
+        slates: Slates,
         scores: npt.NDArray[np.float32],
         live: LiveModels,
     ) -> SlateFeatures:
-        catalogue, online = live.catalogue, live.online
-        slates = SlatesInput(
-            sizes=questions.sizes,
-            keys=keys,
-            positions=positions,
-            numeric=numeric,
-            contexts=[one.context or {} for one in asked],
-            source_scores=scores,
-            statistics=online.statistics.features(questions.codes, questions.now_ms),
-            ages_s=live.ages_s(rows, questions.codes, questions.now_ms),
-            categories=catalogue.categories(rows),
-            recent_categories=_recent_categories(asked, live),
+        """Return the features of all items, end to end.
+
+        Args:
+            asked: The moments; of an impression, that just before it.
+            slates: The items of each.
+            scores: float32[N, S], what every source says about them.
+            live: The models.
+        """
+        catalogue, online, questions = live.catalogue, live.online, slates.questions
+        return slates_features(
+            self.layout,
+            [one.state for one in asked],
+            SlatesInput(
+                sizes=questions.sizes,
+                keys=slates.keys,
+                positions=slates.positions,
+                numeric=slates.numeric,
+                contexts=[one.context or {} for one in asked],
+                source_scores=scores[:, self._columns],
+                statistics=online.statistics.features(questions.codes, questions.now_ms),
+                ages_s=live.ages_s(slates.rows, questions.codes, questions.now_ms),
+                categories=catalogue.categories(slates.rows),
+                recent_categories=_recent_categories(asked, live),
+            ),
         )
-        return slates_features(self.layout, [one.state for one in asked], slates)
 
 
 def _recent_categories(asked: Sequence[Asked], live: LiveModels) -> list[npt.NDArray[np.int32]]:

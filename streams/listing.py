@@ -7,7 +7,7 @@ the versions of the models that it names.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -15,13 +15,22 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from featurestore.events import Context, ItemId, UserId
+from featurestore.events import Context, Impression, ItemId, UserId
+from featurestore.features import SlateFeatures
 from featurestore.keys import item_keys
 from featurestore.lists import AsOf, RecommendationList, RecommendedItem
 from featurestore.state import UserState
 from models.next_features import next_features
 from models.ranking import best_first, diversify
-from models.retrieval import Candidates, Query, Questions, RetrievalConfig, retrieve
+from models.retrieval import (
+    Candidates,
+    Proposals,
+    Query,
+    Questions,
+    RetrievalConfig,
+    propose,
+    score,
+)
 from streams.choosing import ChoiceFeaturer
 from streams.featuring import Featurer
 from streams.live import LiveModels
@@ -32,7 +41,8 @@ from streams.sections import RankingConfig
 from streams.stopwatch import Laps
 
 _BATCH: Final = 16
-"""Lists that are computed together: more would leave the processor's cache."""
+_BATCH_SHOWN: Final = 64
+"""Lists and impressions that are computed together: more would leave the processor's cache."""
 
 
 class ListRequest(NamedTuple):
@@ -96,6 +106,56 @@ class Listing:
     recommended: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Impressions, each on the user's state just before.
+
+    Attributes:
+        asked: The moments.
+        events: What was shown at each.
+        queries: What the sources know at each.
+    """
+
+    asked: Sequence[Asked]
+    events: Sequence[Impression]
+    queries: Sequence[Query]
+
+    @property
+    def num_items(self) -> int:
+        """Of all of them."""
+        return sum(len(event.items) for event in self.events)
+
+    def part(self, part: slice) -> Shown:
+        """Some of them."""
+        return Shown(self.asked[part], self.events[part], self.queries[part])
+
+
+NOTHING_SHOWN: Final = Shown((), (), ())
+
+
+class Built(NamedTuple):
+    """The listing of each group, and the features of what was shown beside."""
+
+    listings: list[Listing]
+    features: list[SlateFeatures]
+
+
+class _Seen(NamedTuple):
+    """What is known of a batch's items; `relevance` is empty where p(click) does not rank."""
+
+    of_shown: list[SlateFeatures]
+    candidates: Candidates
+    relevance: npt.NDArray[np.int32]
+
+
+def _batches(shown: Shown, num_requests: int) -> Iterator[tuple[Shown, slice]]:
+    """Impressions and requests that are seen together."""
+    num_shown = len(shown.events)
+    for number in range(max(-(-num_shown // _BATCH_SHOWN), -(-num_requests // _BATCH))):
+        part = slice(number * _BATCH_SHOWN, (number + 1) * _BATCH_SHOWN)
+        yield shown.part(part), slice(number * _BATCH, (number + 1) * _BATCH)
+
+
 class ListBuilder:
     """The rules by which lists are made."""
 
@@ -129,40 +189,47 @@ class ListBuilder:
         queries: Sequence[Query],
         live: LiveModels,
         *,
+        beside: Shown = NOTHING_SHOWN,
         computed_at_ms: int,
         laps: Laps,
-    ) -> list[Listing]:
+    ) -> Built:
         """Build the lists of several groups of users; no list depends on the others.
 
         Args:
             groups: The requests of each group, at most one a user.
             queries: What the sources know of each request, group after group.
             live: The models.
+            beside: What was shown, to be scored and featured in the same go.
             computed_at_ms: The wall clock, written into the lists.
             laps: Takes the time of each stage.
         """
-        listings = [Listing() for _ in groups]
+        built = Built([Listing() for _ in groups], [])
         requests = [request for group in groups for request in group]
-        into = [listing for listing, group in zip(listings, groups, strict=True) for _ in group]
-        for start in range(0, len(requests), _BATCH):
-            part = slice(start, start + _BATCH)
-            self._add(requests[part], queries[part], live, computed_at_ms, laps, into[part])
-        return listings
+        into = [one for one, group in zip(built.listings, groups, strict=True) for _ in group]
+        for shown, part in _batches(beside, len(requests)):
+            batch = requests[part], queries[part]
+            live.follow()
+            proposals = self._propose(*batch, live)
+            laps.lap("recall")
+            seen = self._see(requests[part], proposals, shown, live)
+            built.features.extend(seen.of_shown)
+            laps.lap("features")
+            if requests[part]:
+                ranked = self._rank(requests[part], seen, live)
+                laps.lap("rank")
+                self._add(*batch, ranked, live, computed_at_ms, into[part])
+                laps.lap("list")
+        return built
 
     def _add(
         self,
         requests: Sequence[ListRequest],
         queries: Sequence[Query],
+        ranked: Sequence[Ranked],
         live: LiveModels,
         computed_at_ms: int,
-        laps: Laps,
         into: Sequence[Listing],
     ) -> None:
-        live.follow()
-        candidates = self._recall(requests, queries, live)
-        laps.lap("recall")
-        ranked = self._rank(requests, candidates, live)
-        laps.lap("rank")
         versions = live.versions(self._config_digest)
         unmet = [self._unmet(*one, live) for one in zip(requests, ranked, strict=True)]
         items_of_lists = items_of(ranked, queries, live, self._ranking.list_size, unmet)
@@ -181,11 +248,10 @@ class ListBuilder:
             listing.lists.append(made)
             listing.ranked.append(one)
             self._note(request, one, items, live, listing)
-        laps.lap("list")
 
-    def _recall(
+    def _propose(
         self, requests: Sequence[ListRequest], queries: Sequence[Query], live: LiveModels
-    ) -> Candidates:
+    ) -> Proposals:
         vocabulary = live.online.vocabulary
 
         def exclude(asked: Questions) -> npt.NDArray[np.bool_]:
@@ -196,7 +262,7 @@ class ListBuilder:
                 excluded[part] |= self._unwanted(request.state, keys[part])
             return excluded
 
-        return retrieve(live.sources, queries, self._retrieval, exclude)
+        return propose(live.sources, queries, self._retrieval, exclude)
 
     def _unwanted(self, state: UserState, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Which items the user must not get."""
@@ -215,10 +281,33 @@ class ListBuilder:
             return head == "click"
         return live.online.click.evidence >= self._ranking.min_clicks
 
-    def _rank(
-        self, requests: Sequence[ListRequest], candidates: Candidates, live: LiveModels
-    ) -> list[Ranked]:
-        online = live.online
+    def _see(
+        self,
+        requests: Sequence[ListRequest],
+        proposals: Proposals,
+        shown: Shown,
+        live: LiveModels,
+    ) -> _Seen:
+        """Score and feature what was shown and what is proposed."""
+        featurer, num_shown = self._featurer, shown.num_items
+        asked = [*shown.asked, *(request.asked() for request in requests)]
+        slates = of_shown = featurer.shown(shown.events, shown.queries, live)
+        if len(proposals.asked):
+            slates = of_shown.then(featurer.candidates(proposals.asked, live))
+        scores = score(live.sources, slates.questions)
+        if not self._ranks_by_clicks(live):
+            slates, asked = of_shown, asked[: len(shown.asked)]
+        features = featurer.features(asked, slates, scores[: len(slates)], live)
+        return _Seen(
+            of_shown=features.parts([len(event.items) for event in shown.events]),
+            candidates=Candidates(
+                asked=proposals.asked, scores=scores[num_shown:], ranks=proposals.ranks
+            ),
+            relevance=features.relevance[num_shown:],
+        )
+
+    def _rank(self, requests: Sequence[ListRequest], seen: _Seen, live: LiveModels) -> list[Ranked]:
+        online, candidates = live.online, seen.candidates
         by_clicks = self._ranks_by_clicks(live)
         are_sampled = [
             self.is_sampled(request.user_id, request.partition, request.offset)
@@ -227,12 +316,11 @@ class ListBuilder:
         features_NF = None
         if any(are_sampled) or not (by_clicks or self._choices):
             features_NF = next_features(candidates)
-        asked = [request.asked() for request in requests]
         if self._choices is not None and online.choice is not None:
+            asked = [request.asked() for request in requests]
             scores = online.choice.utilities(*self._choices.of_candidates(asked, candidates, live))
         elif by_clicks or features_NF is None:
-            features = self._featurer.of_candidates(asked, candidates, live)
-            scores = online.click.probabilities(features.relevance)
+            scores = online.click.probabilities(seen.relevance)
         else:
             scores = online.next.utilities(features_NF)
         categories = live.catalogue.categories(live.rows.of_codes(candidates.codes))

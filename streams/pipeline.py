@@ -21,9 +21,8 @@ from models.retrieval import Query
 from streams.choosing import ChoiceFeaturer
 from streams.chunks import Chunk
 from streams.examples import EXAMPLES_VERSION, ExamplesRecord, Row
-from streams.featuring import Featurer
 from streams.folding import FoldedChunk, Step, fold_chunk
-from streams.listing import ListBuilder, Listing, ListRequest, LoggedSlate
+from streams.listing import ListBuilder, Listing, ListRequest, LoggedSlate, Shown
 from streams.live import LiveModels
 from streams.queries import Asked, queries_of
 from streams.rows import (
@@ -88,7 +87,6 @@ class Pipeline:
         *,
         table: ActionTable,
         rules: FoldRules,
-        featurer: Featurer,
         choices: ChoiceFeaturer | None,
         builder: ListBuilder,
         contexts: Sequence[str],
@@ -100,7 +98,6 @@ class Pipeline:
         Args:
             table: The kinds of action.
             rules: Of the fold.
-            featurer: Of impressions.
             choices: What the choice head sees; None where it is not in use.
             builder: Of lists.
             contexts: Names of the context values that the counters of actions learn from.
@@ -109,7 +106,6 @@ class Pipeline:
         """
         self._table = table
         self._rules = rules
-        self._featurer = featurer
         self._choices = choices
         self._builder = builder
         self._contexts = frozenset(contexts)
@@ -173,20 +169,22 @@ class Pipeline:
         queries = self._queries(asked, live)
         laps.lap("encode")
         num_shown = len(all_shown)
-        features = self._featurer.of_impressions(
-            asked[:num_shown],
-            [event for steps in shown for _, event in steps],
-            queries[:num_shown],
+        built = self._builder.build(
+            wanted,
+            queries[num_shown:],
             live,
+            beside=Shown(
+                asked[:num_shown],
+                [event for steps in shown for _, event in steps],
+                queries[:num_shown],
+            ),
+            computed_at_ms=computed_at_ms,
+            laps=laps,
         )
-        of_offset = _by_offset(shown, features)
-        laps.lap("features")
-        listings = self._builder.build(
-            wanted, queries[num_shown:], live, computed_at_ms=computed_at_ms, laps=laps
-        )
+        of_offset = _by_offset(shown, built.features)
         effects = [
             self._effects(*one, live, topic_id)
-            for one in zip(chunks, folded, of_offset, listings, strict=True)
+            for one in zip(chunks, folded, of_offset, built.listings, strict=True)
         ]
         laps.lap("rows")
         return effects
@@ -263,10 +261,9 @@ class Pipeline:
         ]
         queries = self._queries([one.asked() for one in requests], live)
         laps.lap("encode")
-        (listing,) = self._builder.build(
+        return self._builder.build(
             [requests], queries, live, computed_at_ms=computed_at_ms, laps=laps
-        )
-        return listing
+        ).listings[0]
 
     def _queries(self, asked: Sequence[Asked], live: LiveModels) -> list[Query]:
         num_previous = live.online.covisitation.num_previous

@@ -88,7 +88,7 @@ def test_ranking_never_sees_a_position() -> None:
     unranked = slate_features(LAYOUT, state, dataclasses.replace(slate(), positions=None))
     upside_down = dataclasses.replace(slate(), positions=np.arange(9, 0, -1, dtype=np.int32))
     elsewhere = slate_features(LAYOUT, state, upside_down)
-    assert unranked.examination.shape == (9, 0)
+    assert unranked.examination.shape == (0, LAYOUT.examination_width)
     assert (unranked.relevance == shown_once.relevance).all()
     assert (elsewhere.relevance == shown_once.relevance).all()
     assert (elsewhere.examination != shown_once.examination).any()

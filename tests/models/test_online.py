@@ -15,7 +15,7 @@ from models.next_features import next_features
 from models.online import OnlineConfig, OnlineModels
 from models.popularity import PopularityConfig
 from models.ranking import best_first
-from models.retrieval import Query, Questions, RetrievalConfig, retrieve, score
+from models.retrieval import Query, Questions, RetrievalConfig, propose, score
 from models.tables import DeltaOutcome
 from models.vocabulary import VocabularyConfig
 
@@ -79,7 +79,7 @@ def lists(models: OnlineModels) -> list[object]:
             context_rows=models.contexts.rows({"device": "1"}),
             session_num_actions=1,
         )
-        candidates = retrieve(models.sources, [query], RETRIEVAL)
+        candidates = propose(models.sources, [query], RETRIEVAL).scored(models.sources)
         features = next_features(candidates)
         order = best_first(models.next.utilities(features))
         codes = candidates.codes[order].tolist()
@@ -133,7 +133,7 @@ def test_a_full_vocabulary_retires_and_nothing_of_the_retired_remains() -> None:
         previous=models.vocabulary.codes([key_of("i39"), key_of("i38"), key_of("i37")]).tolist(),
         context_rows=models.contexts.rows({"device": "1"}),
     )
-    codes = retrieve(models.sources, [query], RETRIEVAL).codes.tolist()
+    codes = propose(models.sources, [query], RETRIEVAL).asked.codes.tolist()
     recalled = {models.vocabulary.item_id(code) for code in codes}
     assert recalled <= {f"i{number}" for number in range(32, 40)}
     # Of the pairs only those among the living are left: i39 followed i38, never the reverse.
@@ -173,7 +173,7 @@ def test_shown_items_get_the_scores_that_they_would_get_as_candidates() -> None:
         previous=models.vocabulary.codes([key_of("i1"), key_of("i2")]).tolist(),
         context_rows=models.contexts.rows({"device": "1", "region": 2}),
     )
-    candidates = retrieve(models.sources, [query], RetrievalConfig())
+    candidates = propose(models.sources, [query], RetrievalConfig()).scored(models.sources)
     assert len(candidates) > 10
     some = candidates.codes[3:8]
     shown = np.array([some[0], -1, *some[1:], some[0]], np.int32)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.next_features import next_feature_names, next_features
 from models.ranking import best_first, diversify
-from models.retrieval import Candidates, Query, Questions, RetrievalConfig, Source, retrieve, score
+from models.retrieval import Candidates, Query, Questions, RetrievalConfig, Source, propose, score
 
 
 @dataclass
@@ -39,7 +39,7 @@ CONFIG = RetrievalConfig(limits={"a": 3, "b": 2}, max_candidates=10)
 
 
 def test_every_code_comes_once_in_order_of_its_best_rank() -> None:
-    candidates = retrieve(SOURCES, [QUERY], CONFIG)
+    candidates = propose(SOURCES, [QUERY], CONFIG).scored(SOURCES)
     assert candidates.codes.tolist() == [5, 2, 1, 9]
     assert candidates.ranks.tolist() == [[1, 2, 0], [0, 1, 0], [2, 0, 0], [3, 0, 0]]
     expected = [[3.0, 6.0, 0.5], [math.nan, 7.0, math.nan], [2.0, math.nan, math.nan]]
@@ -47,28 +47,28 @@ def test_every_code_comes_once_in_order_of_its_best_rank() -> None:
 
 
 def test_what_is_excluded_is_gone_and_the_rest_keeps_its_ranks() -> None:
-    candidates = retrieve(
+    candidates = propose(
         SOURCES, [QUERY], CONFIG, exclude=lambda asked: np.isin(asked.codes, [5, 9])
     )
-    assert candidates.codes.tolist() == [2, 1]
+    assert candidates.asked.codes.tolist() == [2, 1]
     assert candidates.ranks.tolist() == [[0, 1, 0], [2, 0, 0]]
 
 
 def test_the_worst_ranked_go_when_there_are_too_many() -> None:
-    candidates = retrieve(SOURCES, [QUERY], replace(CONFIG, max_candidates=2))
-    assert candidates.codes.tolist() == [5, 2]
+    candidates = propose(SOURCES, [QUERY], replace(CONFIG, max_candidates=2))
+    assert candidates.asked.codes.tolist() == [5, 2]
     assert candidates.ranks.tolist() == [[1, 2, 0], [0, 1, 0]]
 
 
 def test_nothing_to_recommend_is_an_empty_slate_all_the_way() -> None:
     for sources in ([], [ListSource("a", [], {})]):
-        candidates = retrieve(sources, [QUERY], CONFIG)
+        candidates = propose(sources, [QUERY], CONFIG).scored(sources)
         assert len(candidates) == 0
         assert candidates.scores.shape == (0, len(sources))
         features = next_features(candidates)
         assert features.shape == (0, 3 * len(sources) + 1)
-    everything = retrieve(SOURCES, [QUERY], CONFIG, exclude=lambda asked: asked.codes >= 0)
-    assert len(everything) == 0
+    nothing = propose(SOURCES, [QUERY], CONFIG, exclude=lambda asked: asked.codes >= 0)
+    assert len(nothing.asked) == 0
 
 
 def test_items_without_a_code_are_scored_as_unknown_to_every_source() -> None:
@@ -105,11 +105,14 @@ def test_a_batch_retrieves_what_each_query_alone_would_get() -> None:
         excluded: NDArray[np.bool_] = (asked.codes == 7) & (asked.now_ms == 4)
         return excluded
 
-    together = retrieve(sources, queries, config, exclude)
+    together = propose(sources, queries, config, exclude).scored(sources)
 
     assert together.asked.sizes.tolist() == [3, 0, 1, 4]
     for index, query in enumerate(queries):
-        alone, of_batch = retrieve(sources, [query], config, exclude), together.of(index)
+        alone, of_batch = (
+            propose(sources, [query], config, exclude).scored(sources),
+            together.of(index),
+        )
         assert of_batch.codes.tolist() == alone.codes.tolist()
         assert of_batch.ranks.tolist() == alone.ranks.tolist()
         np.testing.assert_array_equal(of_batch.scores, alone.scores)

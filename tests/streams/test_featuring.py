@@ -1,12 +1,12 @@
 """Train = serve: shown items get the numbers that they would have got as candidates."""
 
-import numpy as np
 import pytest
 
 from featurestore.events import Impression, ItemId, ShownItem, UserId
+from featurestore.features import SlateFeatures
 from featurestore.keys import item_keys
-from models.retrieval import Candidates, Questions, score
-from streams.featuring import Featurer
+from models.retrieval import Questions, score
+from streams.featuring import Featurer, Slates
 from streams.queries import Asked, queries_of
 from tests.streams.stream_events import START_MS, click
 from tests.streams.taught import Line, config, item, live_models, put_items
@@ -36,32 +36,31 @@ class Moment:
             ),
         )
         self.line.take(click("u1", "a", START_MS - 5000), click("u1", "b", START_MS - 1000))
-        self.featurer: Featurer = self.line.pipeline._featurer
+        self.featurer: Featurer = self.line.pipeline._builder._featurer
         self.asked = Asked(U1, self.line.states[U1], START_MS, {"device": "phone"})
         (self.query,) = queries_of(
             [self.asked], self.live, table=settings.action_table(), num_previous=3
         )
 
+    def features(self, slates: Slates) -> SlateFeatures:
+        scores = score(self.live.sources, slates.questions)
+        asked = [self.asked] * len(slates.questions.queries)
+        return self.featurer.features(asked, slates, scores, self.live)
+
     def shown(self, *items: ShownItem) -> list[list[int]]:
-        (features,) = self.featurer.of_impressions(
-            [self.asked], [impression(*items)], [self.query], self.live
-        )
+        features = self.features(self.featurer.shown([impression(*items)], [self.query], self.live))
         assert features.examination.shape == (len(items), self.featurer.layout.examination_width)
         matrix: list[list[int]] = features.relevance.tolist()
         return matrix
 
-    def ranked(self, *names: str) -> list[list[int]]:
-        keys = item_keys(names)
-        codes = self.live.online.vocabulary.codes(keys.tolist())
-        questions = Questions.of_one(self.query, codes)
-        candidates = Candidates(
-            asked=questions,
-            scores=score(self.live.sources, questions),
-            ranks=np.zeros((len(codes), len(self.live.sources)), np.int32),
-        )
+    def candidates(self, *names: str) -> Slates:
         self.live.follow()
-        features = self.featurer.of_candidates([self.asked], candidates, self.live)
-        assert features.examination.shape == (len(names), 0)
+        codes = self.live.online.vocabulary.codes(item_keys(names).tolist())
+        return self.featurer.candidates(Questions.of_one(self.query, codes), self.live)
+
+    def ranked(self, *names: str) -> list[list[int]]:
+        features = self.features(self.candidates(*names))
+        assert features.examination.shape == (0, self.featurer.layout.examination_width)
         matrix: list[list[int]] = features.relevance.tolist()
         return matrix
 
@@ -122,7 +121,7 @@ def test_an_items_own_columns_do_not_depend_on_its_slate(name: str) -> None:
     assert set(differing) <= set(relative)
 
 
-def test_impressions_of_a_batch_have_the_features_that_each_has_alone() -> None:
+def test_slates_of_a_batch_have_the_features_that_each_has_alone() -> None:
     moment = Moment()
     events = [
         impression(slot("g", 1), slot("a", 2), slot("never heard of", 3)),
@@ -131,14 +130,16 @@ def test_impressions_of_a_batch_have_the_features_that_each_has_alone() -> None:
         impression(*(slot(name, place) for place, name in enumerate("fedcba", start=1))),
     ]
     alone = [
-        moment.featurer.of_impressions([moment.asked], [event], [moment.query], moment.live)[0]
+        moment.features(moment.featurer.shown([event], [moment.query], moment.live))
         for event in events
     ]
 
-    together = moment.featurer.of_impressions(
-        [moment.asked] * 4, events, [moment.query] * 4, moment.live
-    )
+    batch = moment.featurer.shown(events, [moment.query] * 4, moment.live)
+    together = moment.features(batch.then(moment.candidates(*"gcab")))
 
-    for one, of_batch in zip(alone, together, strict=True):
-        assert of_batch.relevance.tolist() == one.relevance.tolist()
-        assert of_batch.examination.tolist() == one.examination.tolist()
+    of_batch = together.parts([len(event.items) for event in events])
+    for one, other in zip(alone, of_batch, strict=True):
+        assert other.relevance.tolist() == one.relevance.tolist()
+        assert other.examination.tolist() == one.examination.tolist()
+    assert together.relevance[len(batch) :].tolist() == moment.ranked(*"gcab")
+    assert len(together.examination) == len(batch)
