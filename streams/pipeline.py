@@ -108,7 +108,7 @@ class Pipeline:
         self._rules = rules
         self._choices = choices
         self._builder = builder
-        self._contexts = frozenset(contexts)
+        self._contexts = tuple(contexts)
         self._layout_digest = layout_digest
         self._config_digest = config_digest
 

@@ -6,7 +6,6 @@ Pure. Rows name their items by index into the record's list of items, each item 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -25,6 +24,7 @@ NUM_PREVIOUS: Final = 3
 
 _PACKED: Final = [struct.Struct(f"<{num}Q") for num in range(NUM_PREVIOUS + 1)]
 _NOTHING: Final[dict[str, str]] = {}
+_MISSING: Final = object()
 
 
 class ItemIndex:
@@ -48,7 +48,7 @@ def action_row(
     step: Step,
     event: Action,
     table: ActionTable,
-    contexts: frozenset[str],
+    contexts: tuple[str, ...],
     items: ItemIndex,
 ) -> ActionRow:
     """Return an action's row; one that is not positive weighs nothing.
@@ -132,18 +132,19 @@ def slate_row(step: Step, slate: LoggedSlate, items: ItemIndex) -> SlateRow:
     )
 
 
-def _kept(step: Step, context: Context | None, names: frozenset[str]) -> dict[str, str]:
+def _kept(step: Step, context: Context | None, names: tuple[str, ...]) -> dict[str, str]:
     """The circumstances of an action that are counted; the session's step is that before it."""
     num_before = max(step.after.session_num_actions - 1, 0)
-    if context is None or names.isdisjoint(context):
-        return _kept_without_context(num_before, names)
-    return _counted(circumstances(context, num_before), names)
+    values = [context.get(name, _MISSING) for name in names] if context else ()
+    return _counted(num_before, names, *values)
 
 
-@lru_cache(maxsize=1024)
-def _kept_without_context(num_before: int, names: frozenset[str]) -> dict[str, str]:
-    return _counted(circumstances(None, num_before), names)
-
-
-def _counted(found: Mapping[str, object], names: frozenset[str]) -> dict[str, str]:
+# By the values' types, too: 1, 1.0 and true are equal, but are not told as the same.
+@lru_cache(maxsize=4096, typed=True)
+def _counted(num_before: int, names: tuple[str, ...], *values: object) -> dict[str, str]:
+    """The same for the context's values in the order of names; few of them are new."""
+    told = zip(names, values, strict=False)
+    found = circumstances(
+        {name: value for name, value in told if value is not _MISSING}, num_before
+    )
     return {name: str(value) for name, value in found.items() if name in names}

@@ -110,6 +110,20 @@ def test_an_action_keeps_the_context_that_is_counted_and_no_other() -> None:
     assert row.context == {"device": "phone", "session_step": "0"}
 
 
+@pytest.mark.parametrize("device", [1, True, 1.0, "1", None])
+def test_values_of_a_context_that_are_equal_but_not_the_same_are_kept_apart(
+    device: str | float | None,
+) -> None:
+    running = line(ranking__slate_sample_rate=0.0)
+    for _ in range(2):
+        for value in (1, True, 1.0, "1", None):
+            running.take(click("u1", "a", context={"device": value}))
+    (row,) = running.take(click("u2", "a", context={"device": device})).record.rows
+
+    assert isinstance(row, ActionRow)
+    assert row.context == {"device": str(device), "session_step": "0"}
+
+
 def test_an_impression_is_featured_on_the_state_before_it() -> None:
     settled, fresh = line(), line()
     settled.take(click("u1", "b"))
