@@ -292,7 +292,7 @@ class ListBuilder:
         featurer, num_shown = self._featurer, shown.num_items
         asked = [*shown.asked, *(request.asked() for request in requests)]
         slates = of_shown = featurer.shown(shown.events, shown.queries, live)
-        if len(proposals.asked):
+        if requests:
             slates = of_shown.then(featurer.candidates(proposals.asked, live))
         scores = score(live.sources, slates.questions)
         if not self._ranks_by_clicks(live):

@@ -52,6 +52,18 @@ def test_actions_and_visits_cause_a_list_and_impressions_only_fold() -> None:
     assert set(effects.states) == {U1, U2, UserId("u3")}
 
 
+@pytest.mark.parametrize("head", ["click", "next", "choice"])
+def test_models_that_know_nothing_give_an_empty_list_beside_what_is_shown(head: str) -> None:
+    settings = config(ranking__head=f'"{head}"', ranking__slate_sample_rate=0.0)
+    running = Line(settings, live_models(settings))
+
+    effects = running.take(visit("u1"), shown("u2", START_MS, items=["a", "b"]))
+
+    assert effects.lists[U1].items == ()
+    (row,) = [row for row in effects.record.rows if isinstance(row, ImpressionRow)]
+    assert len(row.relevance) == 2 * 4 * settings.feature_layout().relevance_width
+
+
 def test_a_list_is_built_at_the_last_trigger_and_not_at_the_chunks_end() -> None:
     one, two = line(), line()
 
