@@ -6,8 +6,8 @@ Kafka, Redis, worker, learner and trainer run here, and this process sends 500 e
 impressions, 30 % actions, 10 % visits, of 3,000 users and 1,500 items. Freshness is taken twice:
 from the worker's own histogram, and by an outside client that reads `rec:<user>` every 2 ms until
 it holds the list that the event caused. Both count from the broker's append time.
-The application's producer lingers 5 ms, as Kafka's own clients do since 4.0: a request an event
-would take a fifth of a core from everybody.
+The application's producer lingers 5 ms, as Kafka's own clients do since 4.0, and does not send a
+request an event, which would take processor time from everybody else here.
 """
 
 from __future__ import annotations
