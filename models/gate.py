@@ -1,16 +1,20 @@
 """May a new bundle take the place of the one in use?
 
-Both are scored on the same held-out targets, newer than the training data of either, and compared
-target by target: the mean difference of the reciprocal ranks, with a bootstrap interval over users,
-whose targets are not independent (Efron & Tibshirani 1993, percentile interval). A bundle that
-does not lose replaces an older one, because it knows what is newer.
+Both are scored on the same targets, newer than the training data of either: held-out actions, or
+live ones in the lists that each would have made. They are compared target by target: the mean
+difference of the reciprocal ranks, with a bootstrap interval over users, whose targets are not
+independent (Efron & Tibshirani 1993, percentile interval). A bundle that does not lose replaces an
+older one, because it knows what is newer.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+Ranks: TypeAlias = npt.NDArray[np.integer] | npt.NDArray[np.floating]
 
 
 class Decision(StrEnum):
@@ -26,7 +30,7 @@ class GateConfig:
     """When a comparison counts.
 
     Attributes:
-        min_targets: fewer held-out targets decide nothing.
+        min_targets: fewer targets decide nothing.
         num_resamples: of the bootstrap.
         confidence: of the interval.
         seed: of the resampling.
@@ -56,18 +60,21 @@ class Verdict:
 
 
 def judge(
-    candidate_P: npt.NDArray[np.int64],
-    incumbent_P: npt.NDArray[np.int64] | None,
+    candidate_P: Ranks,
+    incumbent_P: Ranks | None,
     user_P: npt.NDArray[np.uint64],
     config: GateConfig,
+    *,
+    targets: str = "held-out actions",
 ) -> Verdict:
     """Compare two bundles on the ranks, from 1, that they gave the same P targets.
 
     Args:
-        candidate_P: ranks by the new bundle.
+        candidate_P: ranks by the new bundle; infinite where it did not rank the target.
         incumbent_P: ranks by the one in use; None where there is none: then the new one is taken.
         user_P: whose target each is.
         config: when a comparison counts.
+        targets: what they are, for the reason.
 
     >>> users = np.arange(400, dtype=np.uint64)
     >>> ones, tens = np.ones(400, np.int64), np.full(400, 10)
@@ -81,7 +88,7 @@ def judge(
     if incumbent_P is None:
         return Verdict(
             decision=Decision.PROMOTE,
-            reason=f"the first bundle; MRR {score:.4f} on {num_targets} held-out actions",
+            reason=f"the first bundle; MRR {score:.4f} on {num_targets} {targets}",
             candidate=score,
             incumbent=None,
         )
@@ -89,14 +96,14 @@ def judge(
     if num_targets < config.min_targets:
         return Verdict(
             decision=Decision.UNDECIDED,
-            reason=f"{num_targets} held-out actions, {config.min_targets} are needed",
+            reason=f"{num_targets} {targets}, {config.min_targets} are needed",
             candidate=score,
             incumbent=other,
         )
     low, high = _interval(1 / candidate_P - 1 / incumbent_P, user_P, config)
     decision = Decision.KEEP if high < 0 else Decision.PROMOTE
     reason = (
-        f"MRR {score:.4f} against {other:.4f} on {num_targets} held-out actions: difference "
+        f"MRR {score:.4f} against {other:.4f} on {num_targets} {targets}: difference "
         f"{score - other:+.4f}, {config.confidence:.0%} interval {low:+.4f} to {high:+.4f}"
     )
     return Verdict(decision=decision, reason=reason, candidate=score, incumbent=other)

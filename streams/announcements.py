@@ -1,7 +1,9 @@
-"""Which bundle is current? One record of the compacted topic `models` says so, for each kind.
+"""Which bundle is in use, and which one challenges it? Records of the topic `models` say so.
 
 The topic is the truth; the bundles lie in a folder or a mounted object store. The key of a record
-is the model's kind ("transformer"), so that compaction keeps the newest word on each.
+is the model's kind ("transformer"), for the challenger "transformer/challenger", and what was last
+decided on a bundle stands under "transformer/" and its digest, too: compaction keeps the newest
+word on each.
 """
 
 from __future__ import annotations
@@ -12,22 +14,46 @@ from typing import Final
 import msgspec
 
 ANNOUNCEMENT_VERSION: Final = 1
+DIGEST_CHARS: Final = 8
 
 
 class AnnouncementCorrupt(ValueError):
     """A record of `models` cannot be read: it is no announcement, or of another version."""
 
 
+class Role(StrEnum):
+    """What a bundle is announced as."""
+
+    CURRENT = "current"
+    CHALLENGER = "challenger"
+
+
 class Decision(StrEnum):
-    """Who made a bundle the current one."""
+    """What was decided on a bundle, and by whom.
+
+    Current are those of the gate (held-out actions and, beside another one, live traffic), of an
+    operator (`promote`, `rollback`), and those that the gate went back to (`live_rollback`).
+    Challengers are a `candidate` for promotion, and after each promotion the bundle that was
+    current before, which stands by (`standby`). A bundle that was `refused` or `retired` is no
+    longer a challenger.
+    """
 
     GATE = "gate"
     PROMOTE = "promote"
     ROLLBACK = "rollback"
+    LIVE_ROLLBACK = "live_rollback"
+    CANDIDATE = "candidate"
+    STANDBY = "standby"
+    REFUSED = "refused"
+    RETIRED = "retired"
+
+
+CHALLENGING: Final = frozenset({Decision.CANDIDATE, Decision.STANDBY})
+"""Of the challenger's record: the bundle is to be compared with the one in use."""
 
 
 class Announcement(msgspec.Struct, frozen=True, kw_only=True):
-    """One bundle is current from now on.
+    """One bundle is current, or challenges the current one, from now on.
 
     `uri` is the bundle's folder, `digest` the hash of its content: a folder with another content is
     refused. `cutoff_offset` is the offset of `examples` up to which its training data reached,
@@ -44,8 +70,47 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     decision: Decision
     reason: str
 
+    @property
+    def short_digest(self) -> str:
+        """By which rows, lists and metrics name the bundle."""
+        return self.digest[:DIGEST_CHARS]
+
+    def decided(self, decision: Decision, reason: str) -> Announcement:
+        """Return the same bundle with another decision on it."""
+        return msgspec.structs.replace(self, decision=decision, reason=reason)
+
+
+def standing_by(former: Announcement, newer: Announcement) -> Announcement:
+    """Return what is said of a bundle in whose place a newer one has come."""
+    reason = f"in use before {newer.short_digest}, which is compared with it on live traffic"
+    return former.decided(Decision.STANDBY, reason)
+
 
 _decoder = msgspec.json.Decoder(Announcement)
+
+
+def key_of(kind: str, role: Role) -> bytes:
+    """Return the key of what is said of a role."""
+    return (kind if role is Role.CURRENT else f"{kind}/{role}").encode()
+
+
+def key_of_bundle(kind: str, digest: str) -> bytes:
+    """Return the key of what was last decided on a bundle."""
+    return f"{kind}/{digest}".encode()
+
+
+def role_of(key: bytes | None, kind: str) -> Role | None:
+    """Return which role a record's key speaks of; None for another kind, or for none."""
+    return next((role for role in Role if key == key_of(kind, role)), None)
+
+
+def records_of(announcement: Announcement, role: Role) -> list[tuple[bytes, bytes]]:
+    """Return the records, key and value, by which a bundle is announced in a role."""
+    value = encode_announcement(announcement)
+    return [
+        (key_of_bundle(announcement.kind, announcement.digest), value),
+        (key_of(announcement.kind, role), value),
+    ]
 
 
 def encode_announcement(announcement: Announcement) -> bytes:

@@ -31,6 +31,7 @@ from streams.sections import (
     FeaturesConfig,
     KafkaConfig,
     LearnerConfig,
+    LiveGateConfig,
     RankingConfig,
     RedisConfig,
     StateConfig,
@@ -51,7 +52,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
 CONFIG_VARIABLE: Final = "HEADRACE_CONFIG"
 _DAY_MS: Final = 86_400_000
 _LISTS: Final = frozenset({"kafka.brokers"})
-_OPERATIONAL: Final = frozenset({"kafka", "redis", "worker", "learner", "trainer"})
+_OPERATIONAL: Final = frozenset({"kafka", "redis", "worker", "learner", "trainer", "gate"})
 
 
 class ConfigRefused(ValueError):
@@ -76,6 +77,7 @@ class Config:
     worker: WorkerConfig = field(default_factory=WorkerConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    gate: LiveGateConfig = field(default_factory=LiveGateConfig)
     actions: Mapping[str, ActionSpec] = field(default_factory=_default_actions)
     state: StateConfig = field(default_factory=StateConfig)
     attribution: AttributionConfig = field(default_factory=AttributionConfig)

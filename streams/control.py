@@ -20,18 +20,22 @@ from featurestore.keys import item_key
 from models.bundle import BundleRefused
 from models.encoder import BUNDLE_KIND, SequenceEncoder
 from streams.announcements import (
+    CHALLENGING,
     Announcement,
     AnnouncementCorrupt,
     Decision,
+    Role,
     decode_announcement,
+    role_of,
 )
 from streams.engine import Record, TopicReader
-from streams.live import DIGEST_CHARS, LiveModels
+from streams.live import LiveModels
 from streams.metrics import WorkerMetrics
 
 logger = logging.getLogger(__name__)
 
 _ITEMS: Final = "items"
+_ROLLBACKS: Final = {Decision.ROLLBACK: "operator", Decision.LIVE_ROLLBACK: "lost_quality"}
 
 
 class ItemsFeed:
@@ -61,21 +65,22 @@ class ItemsFeed:
 
 
 class ModelsFeed:
-    """Takes up the bundle that `models` names as the current one."""
+    """Takes up the bundles that `models` names as the current one and as its challenger."""
 
     def __init__(self, live: LiveModels, metrics: WorkerMetrics) -> None:
         self._live = live
         self._metrics = metrics
-        self._latest: Announcement | None = None
+        self._latest: dict[Role, Announcement] = {}
         self._announced = asyncio.Event()
 
     def take(self, partition: int, records: Sequence[Record]) -> None:
-        """Note what was announced; the last word on a kind counts."""
+        """Note what was announced; the last word on a role counts."""
         for record in records:
-            if record.key != BUNDLE_KIND.encode() or record.value is None:
+            role = role_of(record.key, BUNDLE_KIND)
+            if role is None or record.value is None:
                 continue
             try:
-                self._latest = decode_announcement(record.value)
+                self._latest[role] = decode_announcement(record.value)
             except AnnouncementCorrupt as error:
                 self._metrics.models.refusals.of(BUNDLE_KIND).inc()
                 logger.error("models-%d at %d: %s", partition, record.offset, error)  # noqa: TRY400
@@ -87,13 +92,29 @@ class ModelsFeed:
         return TopicReader(brokers, topic, on_records=self.take)
 
     async def swap(self) -> None:
-        """Take up what was announced last, if it is another bundle than the one in use."""
+        """Take up what was announced last, if these are other bundles than those in use."""
         self._announced.clear()
-        wanted = self._latest
-        if wanted is None or self._is_in_use(wanted):
-            return
+        wanted = self._latest.get(Role.CURRENT)
+        if wanted is not None and wanted.digest != _digest_of(self._live):
+            encoder = await self._loaded(wanted)
+            if encoder is not None:
+                self._live.use(encoder)
+                self._count_swap(wanted)
+        await self._swap_challenger()
+
+    async def _swap_challenger(self) -> None:
+        """Compare with the challenger announced, as long as it is one."""
+        wanted = self._latest.get(Role.CHALLENGER)
+        current = _digest_of(self._live)
+        if wanted is None or wanted.decision not in CHALLENGING or wanted.digest == current:
+            self._live.challenge(None)
+        elif wanted.digest != _digest_of(self._live.challenger):
+            self._live.challenge(await self._loaded(wanted))
+
+    async def _loaded(self, wanted: Announcement) -> SequenceEncoder | None:
+        """Check and load a bundle; None where it is refused."""
         try:
-            encoder = await asyncio.to_thread(
+            return await asyncio.to_thread(
                 SequenceEncoder.load,
                 Path(wanted.uri),
                 key_of=item_key,
@@ -102,9 +123,7 @@ class ModelsFeed:
         except BundleRefused as error:
             self._metrics.models.refusals.of(BUNDLE_KIND).inc()
             logger.error("Bundle refused, the one in use stays: %s", error)  # noqa: TRY400
-            return
-        self._live.use(encoder)
-        self._count_swap(wanted)
+            return None
 
     async def follow(self) -> None:
         """Swap whenever something was announced, until cancelled."""
@@ -112,17 +131,16 @@ class ModelsFeed:
             await self._announced.wait()
             await self.swap()
 
-    def _is_in_use(self, wanted: Announcement) -> bool:
-        encoder = self._live.encoder
-        return encoder is not None and encoder.bundle.digest == wanted.digest
-
     def _count_swap(self, taken: Announcement) -> None:
         models = self._metrics.models
         models.info.clear()
-        short = taken.digest[:DIGEST_CHARS]
-        models.info.of(BUNDLE_KIND, str(taken.trained_at_ms), short).set(1)
+        models.info.of(BUNDLE_KIND, str(taken.trained_at_ms), taken.short_digest).set(1)
         models.trained.of(BUNDLE_KIND).set(taken.trained_at_ms / 1000)
         models.loaded.of(BUNDLE_KIND).set(time.time())
         models.swaps.of(BUNDLE_KIND).inc()
-        if taken.decision is Decision.ROLLBACK:
-            models.rollbacks.of("operator").inc()
+        if reason := _ROLLBACKS.get(taken.decision):
+            models.rollbacks.of(reason).inc()
+
+
+def _digest_of(live: LiveModels | None) -> str | None:
+    return None if live is None or live.encoder is None else live.encoder.bundle.digest

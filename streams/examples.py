@@ -81,7 +81,9 @@ class SlateRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="
     """All candidates of one list, as they were ranked: the user's next positive action closes it.
 
     `features` is float32[N, F], the next head's inputs. Only a deterministic sample of the lists is
-    logged.
+    logged. While a bundle challenges the one in use, `challenger` is its short digest, `listed` the
+    list that was made and `challenger_listed` the one that would have been made with it, both
+    without the places that are kept for new items.
     """
 
     offset: int
@@ -90,6 +92,9 @@ class SlateRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="
     list_id: str
     items: list[int]
     features: bytes
+    challenger: str = ""
+    listed: list[int] = []
+    challenger_listed: list[int] = []
 
 
 class ChoiceRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="c", gc=False):

@@ -38,6 +38,7 @@ from streams.engine import (
 )
 from streams.errors import RestartNeeded, StartRefused
 from streams.examples import ExamplesCorrupt, decode_record
+from streams.guard import Guard
 from streams.learner_accounts import LearnerAccounts
 from streams.learner_fold import LearnerFold
 from streams.metrics import LearnerMetrics, serve_metrics
@@ -90,6 +91,7 @@ class Learner:
         self._accounts = accounts
         self._catalogue = Catalogue()
         self._work: _Work | None = None
+        self._guard = Guard(config, accounts.metrics)
         self.app = self._build_app()
 
     def _build_app(self) -> SliceApp:
@@ -110,6 +112,8 @@ class Learner:
                 await self._handle(slice_)
 
         app.task(self._follow_items)
+        app.task(self._guard.follow)
+        app.task(self._guard.keep_deciding)
         app.task(self._keep_publishing)
         app.task(self._watch_progress)
         return app
@@ -192,6 +196,7 @@ class Learner:
         except (ExamplesCorrupt, GapInExamples, LayoutMismatch) as error:
             raise StartRefused(f"examples at offset {record.offset}: {error}") from error
         self._accounts.learned(effects, example.partition, num_open=work.fold.num_open_slates)
+        self._guard.take(effects.compared)
         if effects.is_learned:
             work.publication.learned(record.append_ms)
 

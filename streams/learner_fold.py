@@ -37,7 +37,14 @@ from streams.examples import (
     unpack_int32,
     unpack_keys,
 )
-from streams.next_slates import CandidateSlate, ClosedCandidates, NextOutcome, NextSlates
+from streams.live_gate import Compared, compared
+from streams.next_slates import (
+    CandidateSlate,
+    ClosedCandidates,
+    NextOutcome,
+    NextSlates,
+    RivalLists,
+)
 from streams.open_slates import PartitionKey
 from streams.partition_clock import ClockConfig
 from streams.refill import META_VERSION, LayoutMismatch, LearnerMeta, Mark, RefillMarks
@@ -56,6 +63,7 @@ class LearnEffects:
         closed: Shown slates whose answer became final, evicted ones included.
         joins: Slates and label actions by fate.
         next_joins: Slates of candidates by fate.
+        compared: Actions that tell the bundle in use from the one that challenges it.
     """
 
     is_new: bool = False
@@ -64,6 +72,7 @@ class LearnEffects:
     closed: list[ClosedSlate] = field(default_factory=list)
     joins: Counter[JoinOutcome] = field(default_factory=Counter)
     next_joins: Counter[NextOutcome] = field(default_factory=Counter)
+    compared: list[Compared] = field(default_factory=list)
 
 
 class LearnerFold:
@@ -212,6 +221,7 @@ class LearnerFold:
                         deadline_ms=now_ms + self._window_ms,
                         row=row,
                         items=tuple([items[index] for index in row.items]),
+                        rivals=_rivals(row, new.record),
                     )
                     self._settle_next(self._next.open(candidates), effects, learning=learning)
                 case ChoiceRow():
@@ -256,6 +266,8 @@ class LearnerFold:
         if action.weight > 0:
             answered = self._next.act(action.user_id, item_id)
             if answered is not None:
+                if learning and not (action.list_id or action.request_id):
+                    effects.compared += compared(answered.slate, item_id)
                 self._settle_next([answered], effects, learning=learning)
         if not learning:
             return
@@ -331,3 +343,14 @@ class LearnerFold:
                 "the sources were configured otherwise when it was written. Bring that "
                 "configuration back, or begin with a new examples topic and empty learner keys"
             )
+
+
+def _rivals(row: SlateRow, record: ExamplesRecord) -> RivalLists | None:
+    if not row.challenger:
+        return None
+    return RivalLists(
+        bundle=record.bundle,
+        challenger=row.challenger,
+        listed=tuple([record.items[index] for index in row.listed]),
+        challenger_listed=tuple([record.items[index] for index in row.challenger_listed]),
+    )

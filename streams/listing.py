@@ -80,11 +80,17 @@ class LoggedSlate:
         list_id: Of the list.
         item_ids: The candidates.
         features_NF: float32, the next head's inputs.
+        challenger: Short digest of the bundle that challenges the one in use; empty without.
+        listed: The list without the places kept for new items, where there is a challenger.
+        challenger_listed: The list that would have been made with it.
     """
 
     list_id: str
     item_ids: list[str]
     features_NF: npt.NDArray[np.float32]
+    challenger: str = ""
+    listed: Sequence[str] = ()
+    challenger_listed: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -131,6 +137,12 @@ class Shown:
 
 
 NOTHING_SHOWN: Final = Shown((), (), ())
+
+
+def listed_of(ranked: Ranked, live: LiveModels) -> list[str]:
+    """The ranked items that make the list, best first."""
+    item_id = live.online.vocabulary.item_id
+    return [item_id(code) for code in ranked.candidates.codes[ranked.order].tolist()]
 
 
 class Built(NamedTuple):
@@ -220,6 +232,14 @@ class ListBuilder:
                 self._add(*batch, ranked, live, computed_at_ms, into[part])
                 laps.lap("list")
         return built
+
+    def listed(
+        self, requests: Sequence[ListRequest], queries: Sequence[Query], live: LiveModels
+    ) -> list[list[str]]:
+        """Return the items that lists would hold, but for the places kept for new ones."""
+        proposals = self._propose(requests, queries, live)
+        seen = self._see(requests, proposals, NOTHING_SHOWN, live)
+        return [listed_of(one, live) for one in self._rank(requests, seen, live)]
 
     def _add(
         self,

@@ -8,6 +8,7 @@ the same models.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Final
 
 import numpy as np
@@ -22,10 +23,10 @@ from models.online import OnlineModels
 from models.retrieval import Query, Questions, Source
 from models.transformer_source import TransformerSource
 from models.vocabulary import Vocabulary
+from streams.announcements import DIGEST_CHARS
 from streams.encoded_users import EncodedUsers
 from streams.newcomers import Newcomers
 
-DIGEST_CHARS: Final = 8
 TRANSFORMER: Final = "transformer"
 
 
@@ -89,6 +90,7 @@ class LiveModels:
         rows: Where each code's item stands in it.
         encoder: The current bundle's, or None.
         encoded: The same with its latest answers.
+        challenger: The same models with the bundle that challenges the current one, or None.
         sources: All sources, in the order of the columns of scores.
     """
 
@@ -99,6 +101,7 @@ class LiveModels:
         self.rows = CatalogueRows(catalogue, online.vocabulary)
         self.encoder: SequenceEncoder | None = None
         self.encoded: EncodedUsers | None = None
+        self.challenger: LiveModels | None = None
         self.sources: tuple[Source, ...] = ()
         self.use(None)
 
@@ -120,6 +123,15 @@ class LiveModels:
             for name in self.online.config.extra_sources
         ]
         self.sources = (*self.online.sources, *extra)
+
+    def challenge(self, encoder: SequenceEncoder | None) -> None:
+        """Compare lists with those that this bundle would make, from the next chunk on."""
+        self.challenger = None
+        if encoder is not None:
+            # Everything but the bundle is shared.
+            challenger = copy(self)
+            challenger.use(encoder)
+            self.challenger = challenger
 
     def put_item(self, item: CatalogueItem) -> None:
         """Take a record of `items` into the catalogue."""

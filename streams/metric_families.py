@@ -17,6 +17,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from featurestore.events import RefusalReason
+from streams.announcements import Decision, Role
 
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
@@ -44,7 +45,7 @@ LABEL_VALUES: Final[Mapping[str, frozenset[str]]] = {
     "reason": frozenset({*map(str, RefusalReason), "lost_quality", "operator"}),
     "stage": frozenset(
         {"decode", "load", "fold", "encode", "features", "recall", "rank", "list", "rows"}
-        | {"log", "write"}
+        | {"log", "write", "challenge"}
     ),
     "path": frozenset({"user", "online", "deep"}),
     "agent": frozenset({"worker", "learner", "trainer", "replica", "items", "models"}),
@@ -55,7 +56,8 @@ LABEL_VALUES: Final[Mapping[str, frozenset[str]]] = {
     ),
     "kind": frozenset(MODEL_KINDS),
     "metric": frozenset({"hr", "ndcg", "mrr", "logloss", "auc"}),
-    "decision": frozenset({"promote", "keep", "undecided"}),
+    "decision": frozenset({"promote", "keep", "undecided", *map(str, Decision)}),
+    "role": frozenset(map(str, Role)),
     "phase": frozenset({"read", "fit", "evaluate", "export"}),
     "bin": frozenset(map(str, CALIBRATION_EDGES)),
 }

@@ -199,6 +199,22 @@ class ModelMetrics:
         )
 
 
+class LiveGateMetrics:
+    """How the bundle in use stands against the one that challenges it."""
+
+    def __init__(self, make: Families) -> None:
+        self.compared = make.counter(
+            "model_compared_actions_total",
+            "Live actions that tell the bundle in use from the one that challenges it",
+        )
+        self.score = make.gauges(
+            "model_live_score",
+            "Mean reciprocal rank on live actions, in lists of the bundle in use and of the other",
+            "kind",
+            "role",
+        )
+
+
 class OnlineMetrics:
     """The worker's replica of the online models."""
 
@@ -290,6 +306,7 @@ class LearnerMetrics:
         self.freshness = FreshnessMetrics(make)
         self.redis = RedisMetrics(make)
         self.models = ModelMetrics(make)
+        self.live_gate = LiveGateMetrics(make)
         self.click = ClickMetrics(make)
         self.join = JoinMetrics(make)
 

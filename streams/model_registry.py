@@ -1,8 +1,8 @@
 """Which bundles exist, which is current, and how does another one become current?
 
 The folder holds the bundles, named by kind and time of training; the topic `models` says which is
-current. Promotion and rollback are the same act, an announcement, so that every worker follows
-within a second and the log of the topic tells what was decided, and why.
+current, which challenges it, and what was decided on each. Promotion and rollback are the same act,
+an announcement, so that every worker follows within a second.
 """
 
 from __future__ import annotations
@@ -17,16 +17,21 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from models.bundle import Bundle, BundleRefused, load_bundle
 from streams.announcements import (
     ANNOUNCEMENT_VERSION,
+    CHALLENGING,
     Announcement,
     AnnouncementCorrupt,
     Decision,
+    Role,
     decode_announcement,
-    encode_announcement,
+    key_of,
+    key_of_bundle,
+    records_of,
+    standing_by,
 )
 from streams.errors import StreamsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _DEADLINE_S: Final = 30.0
@@ -39,12 +44,21 @@ class NoSuchBundle(StreamsError, ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleEntry:
-    """One folder below the bundles' folder; `refusal` says why it could not be used, if so."""
+    """One folder below the bundles' folder.
+
+    Attributes:
+        folder: It.
+        bundle: What it holds; None where it cannot be used,
+        refusal: and why not.
+        is_current: Whether lists are made with it.
+        decided: What was last decided on it, as far as the topic tells.
+    """
 
     folder: Path
     bundle: Bundle | None
-    refusal: str | None
-    is_current: bool
+    refusal: str | None = None
+    is_current: bool = False
+    decided: Announcement | None = None
 
 
 class ModelRegistry:
@@ -63,13 +77,18 @@ class ModelRegistry:
         self._topic = topic
 
     def announcements(self, kind: str) -> list[Announcement]:
-        """Return what the topic still holds about a kind, oldest first; the last is in force.
+        """Return what the topic still holds about the current bundle, oldest first.
 
-        What cannot be read is passed over here: the workers count and refuse it.
+        The last is in force. What cannot be read is passed over: the workers count and refuse it.
 
         Raises:
             StreamsError: There is no such topic, or it cannot be read to its end.
         """
+        wanted = key_of(kind, Role.CURRENT)
+        return [announcement for key, announcement in self._said() if key == wanted]
+
+    def _said(self) -> list[tuple[bytes, Announcement]]:
+        """Return all announcements by key, each partition's in order."""
         with closing(
             KafkaConsumer(bootstrap_servers=self._brokers, bootstrap_timeout_ms=_CONNECT_MS)
         ) as consumer:
@@ -84,18 +103,17 @@ class ModelRegistry:
                 )
             consumer.assign(partitions)
             consumer.seek_to_beginning(*partitions)
-            return self._read_to_end(consumer, partitions, kind)
+            return self._read_to_end(consumer, partitions)
 
     def current(self, kind: str) -> Announcement | None:
         """Return the announcement in force."""
-        announced = self.announcements(kind)
-        return announced[-1] if announced else None
+        return dict(self._said()).get(key_of(kind, Role.CURRENT))
 
     def bundles(self, kind: str) -> list[BundleEntry]:
         """Return every bundle of a kind, oldest training first, damaged ones included."""
-        current = self.current(kind)
+        said = dict(self._said())
         entries = [
-            self._entry(folder, current)
+            self._entry(folder, kind, said)
             for folder in sorted(self._folder.glob(f"{kind}-*"))
             if folder.is_dir()
         ]
@@ -119,7 +137,12 @@ class ModelRegistry:
                 f"{len(found)} intact bundles of {kind} have a digest that begins with "
                 f"{digest_prefix!r}, expected one: `headrace models list` shows them"
             )
-        return self.announce(found[0], decision=Decision.PROMOTE, reason=reason)
+        current = self.current(kind)
+        announced = self.announce(found[0], decision=Decision.PROMOTE, reason=reason)
+        if current is not None and current.digest != announced.digest:
+            # An operator may be wrong, too: what was in use comes back by itself if this one loses.
+            self._send(standing_by(current, announced), Role.CHALLENGER)
+        return announced
 
     def rollback(self, kind: str, *, reason: str) -> Announcement:
         """Make the newest intact bundle that was trained before the current one current.
@@ -143,7 +166,10 @@ class ModelRegistry:
         return self.announce(earlier[-1], decision=Decision.ROLLBACK, reason=reason)
 
     def announce(self, bundle: Bundle, *, decision: Decision, reason: str) -> Announcement:
-        """Write the announcement and wait until Kafka has acknowledged it."""
+        """Announce a bundle as current, or as a challenger where that is what was decided.
+
+        Returns when Kafka has acknowledged it.
+        """
         announcement = Announcement(
             version=ANNOUNCEMENT_VERSION,
             kind=bundle.config.kind,
@@ -155,31 +181,35 @@ class ModelRegistry:
             decision=decision,
             reason=reason,
         )
-        producer = KafkaProducer(bootstrap_servers=self._brokers, acks="all")
-        try:
-            sent = producer.send(
-                self._topic,
-                key=announcement.kind.encode(),
-                value=encode_announcement(announcement),
-            )
-            sent.get(timeout=_DEADLINE_S)
-        finally:
-            producer.close(timeout=_DEADLINE_S)
+        self._send(announcement, Role.CHALLENGER if decision in CHALLENGING else Role.CURRENT)
         return announcement
 
-    def _entry(self, folder: Path, current: Announcement | None) -> BundleEntry:
+    def _send(self, announcement: Announcement, role: Role) -> None:
+        producer = KafkaProducer(bootstrap_servers=self._brokers, acks="all")
+        try:
+            for key, value in records_of(announcement, role):
+                producer.send(self._topic, key=key, value=value).get(timeout=_DEADLINE_S)
+        finally:
+            producer.close(timeout=_DEADLINE_S)
+
+    def _entry(self, folder: Path, kind: str, said: Mapping[bytes, Announcement]) -> BundleEntry:
         try:
             bundle = load_bundle(folder)
         except BundleRefused as error:
-            return BundleEntry(folder=folder, bundle=None, refusal=str(error), is_current=False)
-        is_current = current is not None and current.digest == bundle.digest
-        return BundleEntry(folder=folder, bundle=bundle, refusal=None, is_current=is_current)
+            return BundleEntry(folder=folder, bundle=None, refusal=str(error))
+        current = said.get(key_of(kind, Role.CURRENT))
+        return BundleEntry(
+            folder=folder,
+            bundle=bundle,
+            is_current=current is not None and current.digest == bundle.digest,
+            decided=said.get(key_of_bundle(kind, bundle.digest)),
+        )
 
     def _read_to_end(
-        self, consumer: KafkaConsumer, partitions: Sequence[TopicPartition], kind: str
-    ) -> list[Announcement]:
+        self, consumer: KafkaConsumer, partitions: Sequence[TopicPartition]
+    ) -> list[tuple[bytes, Announcement]]:
         ends = consumer.end_offsets(partitions)
-        announced: list[Announcement] = []
+        announced: list[tuple[bytes, Announcement]] = []
         deadline = time.monotonic() + _DEADLINE_S
         while any(consumer.position(partition) < ends[partition] for partition in partitions):
             if time.monotonic() > deadline:
@@ -189,9 +219,9 @@ class ModelRegistry:
                 )
             for records in consumer.poll(timeout_ms=500).values():
                 announced += [
-                    announcement
+                    (record.key, announcement)
                     for record in records
-                    if (announcement := _readable(record.value)) and announcement.kind == kind
+                    if (announcement := _readable(record.value))
                 ]
         return announced
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from streams.examples import SlateRow
 from streams.open_slates import OpenSlates, PartitionKey, SlateCaps
@@ -30,15 +30,35 @@ class NextOutcome(Enum):
     EVICTED = "evicted"
 
 
+class RivalLists(NamedTuple):
+    """The lists that two bundles made of one moment, as item ids, best first.
+
+    Attributes:
+        bundle: Short digest of the one in use.
+        challenger: Of the other one.
+        listed: With the one in use.
+        challenger_listed: With the other one.
+    """
+
+    bundle: str
+    challenger: str
+    listed: tuple[str, ...]
+    challenger_listed: tuple[str, ...]
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class CandidateSlate:
-    """The candidates of one list that wait for the user's next positive action."""
+    """The candidates of one list that wait for the user's next positive action.
+
+    `rivals` is there while a bundle challenges the one in use.
+    """
 
     partition: PartitionKey
     record_offset: int
     deadline_ms: int
     row: SlateRow
     items: tuple[str, ...]
+    rivals: RivalLists | None = None
     is_open: bool = True
 
 

@@ -18,6 +18,7 @@ from featurestore.features import SlateFeatures
 from featurestore.lists import RecommendationList
 from featurestore.state import FoldRules, UserState
 from models.retrieval import Query
+from streams.challenging import challenge
 from streams.choosing import ChoiceFeaturer
 from streams.chunks import Chunk
 from streams.examples import EXAMPLES_VERSION, ExamplesRecord, Row
@@ -181,6 +182,9 @@ class Pipeline:
             computed_at_ms=computed_at_ms,
             laps=laps,
         )
+        if live.challenger is not None:
+            challenge(wanted, built.listings, self._builder, self._queries, live)
+            laps.lap("challenge")
         of_offset = _by_offset(shown, built.features)
         effects = [
             self._effects(*one, live, topic_id)

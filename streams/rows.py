@@ -129,6 +129,9 @@ def slate_row(step: Step, slate: LoggedSlate, items: ItemIndex) -> SlateRow:
         list_id=slate.list_id,
         items=[items.of(item_id) for item_id in slate.item_ids],
         features=slate.features_NF.astype("<f4").tobytes(),
+        challenger=slate.challenger,
+        listed=[items.of(item_id) for item_id in slate.listed],
+        challenger_listed=[items.of(item_id) for item_id in slate.challenger_listed],
     )
 
 

@@ -217,6 +217,38 @@ class TrainerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LiveGateConfig:
+    """How two bundles are compared on live traffic; `streams.live_gate` says what follows.
+
+    Attributes:
+        min_compared: Actions after which a candidate is judged, and a promoted bundle first.
+        max_compared: Actions after which a promoted bundle has stood the test.
+        confidence: That a bundle which is no worse is not taken for worse, over all looks.
+        deadline_s: How long a candidate waits for `min_compared` actions.
+    """
+
+    min_compared: int = 200
+    max_compared: int = 1_600
+    confidence: float = 0.99
+    deadline_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        """Refuse what decides nothing.
+
+        Raises:
+            ValueError: Naming every bad value.
+        """
+        checks = [
+            (self.min_compared >= 20, "min_compared at least 20"),
+            (self.max_compared >= self.min_compared, "max_compared at least min_compared"),
+            (0.5 <= self.confidence < 1, "confidence from 0.5 to below 1"),
+            (self.deadline_s > 0, "deadline_s above 0"),
+        ]
+        if bad := [expected for holds, expected in checks if not holds]:
+            raise ValueError(", ".join(bad))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RankingConfig:
     """How candidates become a list.
 

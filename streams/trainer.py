@@ -158,7 +158,10 @@ class Trainer:
             logger.error("The bundle in force is not gone on from: %s", error)  # noqa: TRY400
 
     def _announce(self, bundle: Bundle, reason: str) -> None:
-        self._registry.announce(bundle, decision=Decision.GATE, reason=reason)
+        """Have a bundle compared with the current one on live traffic; the first one is current."""
+        is_first = self._registry.current(bundle.config.kind) is None
+        decision = Decision.GATE if is_first else Decision.CANDIDATE
+        self._registry.announce(bundle, decision=decision, reason=reason)
 
     def _is_due(self) -> bool:
         """Whether a training should begin: at the first chance, later by time or by actions."""

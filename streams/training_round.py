@@ -65,7 +65,7 @@ class TrainingRound:
             data: What is trained on; grows between the rounds.
             metrics: Are moved by each round.
             folder: Where bundles go.
-            announce: Makes a bundle the current one, for the reason given.
+            announce: Proposes a bundle as the current one, for the reason given.
             network: Sizes; the defaults unless a bundle is gone on from.
             training: How a pass is made.
             gate: When a comparison counts.

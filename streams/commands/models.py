@@ -27,7 +27,7 @@ def list_models(config_file: Path | None, overrides: tuple[str, ...]) -> None:
     registry = _registry(config_file, overrides)
     current = registry.current(BUNDLE_KIND)
     table = Table(title=BUNDLE_KIND)
-    for name in ("", "digest", "trained", "data up to", "metrics"):
+    for name in ("", "digest", "trained", "data up to", "metrics", "decided", "because"):
         table.add_column(name)
     for entry in registry.bundles(BUNDLE_KIND):
         table.add_row(*map(Text, _cells(entry)))
@@ -74,6 +74,8 @@ def _cells(entry: BundleEntry) -> tuple[str, ...]:
         _minute(config.created_ms),
         _minute(config.cutoff_ms),
         metrics,
+        str(decided.decision) if (decided := entry.decided) else "",
+        decided.reason if decided else "",
     )
 
 

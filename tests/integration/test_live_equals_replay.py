@@ -30,13 +30,13 @@ from featurestore.lists import ModelVersions, RecommendationList, decode_list
 from featurestore.state import EMPTY_STATE, Outcome, UserState, fold
 from models.bundle import Bundle
 from models.encoder import BUNDLE_KIND, SequenceEncoder
-from streams.announcements import encode_announcement
+from streams.announcements import DIGEST_CHARS, encode_announcement
 from streams.composition import build_pipeline
 from streams.config import Config, config_of
 from streams.examples import decode_record
 from streams.learner_fold import LearnerFold
 from streams.listing import Listing
-from streams.live import DIGEST_CHARS, LiveModels
+from streams.live import LiveModels
 from streams.stopwatch import NoLaps
 from tests.chaos.event_log import shop_log
 from tests.chaos.pipelines import Pipeline, running_pipeline

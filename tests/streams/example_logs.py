@@ -25,6 +25,8 @@ from streams.examples import (
 )
 
 LAYOUT = "layout"
+BUNDLE = "in use"
+CHALLENGER = "other"
 NUM_WEIGHTS = 32
 NUM_CHOICE_CELLS = 24
 START_MS = 1_700_000_000_000
@@ -127,7 +129,16 @@ def visit(user: str, ts_ms: int) -> Source:
     return Source(lambda offset, _: VisitRow(offset=offset, ts_ms=ts_ms, user_id=user))
 
 
-def slate(user: str, items: Sequence[str], ts_ms: int, *, features: int = 0) -> Source:
+def slate(
+    user: str,
+    items: Sequence[str],
+    ts_ms: int,
+    *,
+    features: int = 0,
+    lists: tuple[Sequence[str], Sequence[str]] | None = None,
+) -> Source:
+    """A list's candidates; `lists` are that of the bundle in use and that of its challenger."""
+    listed, challenger_listed = lists or ((), ())
     generator = np.random.default_rng(features)
     numbers = generator.normal(size=(len(items), NUM_FEATURES)).astype("<f4")
 
@@ -139,6 +150,9 @@ def slate(user: str, items: Sequence[str], ts_ms: int, *, features: int = 0) -> 
             list_id="",
             items=[index(item) for item in items],
             features=numbers.tobytes(),
+            challenger="" if lists is None else CHALLENGER,
+            listed=[index(item) for item in listed],
+            challenger_listed=[index(item) for item in challenger_listed],
         )
 
     return Source(row)
@@ -167,7 +181,7 @@ def record_of(
         lost_from=-1,
         replica_offset=0,
         layout=layout,
-        bundle="",
+        bundle=BUNDLE,
         config="",
         items=list(index),
         rows=rows,

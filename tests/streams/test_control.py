@@ -7,7 +7,7 @@ import msgspec
 
 from featurestore.events import CatalogueItem, ItemId, UserId, encode_event
 from models.bundle import WEIGHTS, Bundle
-from streams.announcements import encode_announcement
+from streams.announcements import Decision, Role, encode_announcement, records_of
 from streams.control import ItemsFeed, ModelsFeed
 from streams.engine import Record
 from streams.live import LiveModels
@@ -81,6 +81,37 @@ def test_the_last_announced_bundle_is_served_and_named_in_lists(tmp_path: Path) 
     assert sample(metrics, "recsys_model_swaps_total", kind="transformer") == 1
     info = {"kind": "transformer", "version": "1", "digest": new.digest[:8]}
     assert sample(metrics, "recsys_model_info", **info) == 1
+
+
+def test_a_challenger_is_loaded_beside_and_let_go_when_it_is_decided_on(tmp_path: Path) -> None:
+    models, metrics = live(), WorkerMetrics()
+    current, other = (small_bundle(tmp_path / f"b{n}", ITEMS, seed=n) for n in range(2))
+    feed = ModelsFeed(models, metrics)
+
+    async def hear(role: Role, bundle: Bundle, decision: Decision) -> None:
+        announcement = announcement_of(bundle).decided(decision, "a test")
+        for key, value in records_of(announcement, role):
+            feed.take(0, records(value, key=key))
+        await feed.swap()
+
+    async def follow() -> None:
+        await hear(Role.CURRENT, current, Decision.GATE)
+        assert models.challenger is None
+        await hear(Role.CHALLENGER, other, Decision.CANDIDATE)
+        assert models.challenger is not None
+        assert models.challenger.bundle == other.digest[:8]
+        assert models.bundle == current.digest[:8]
+        await hear(Role.CURRENT, other, Decision.GATE)
+        assert models.challenger is None
+        await hear(Role.CHALLENGER, current, Decision.STANDBY)
+        assert models.challenger is not None
+        assert models.challenger.bundle == current.digest[:8]
+        await hear(Role.CURRENT, current, Decision.LIVE_ROLLBACK)
+        await hear(Role.CHALLENGER, other, Decision.REFUSED)
+        assert models.challenger is None
+
+    asyncio.run(follow())
+    assert sample(metrics, "recsys_model_rollbacks_total", reason="lost_quality") == 1
 
 
 def test_a_damaged_bundle_is_refused_and_the_one_in_use_stays(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,8 @@ from streams.refill import LayoutMismatch, LearnerMeta
 from streams.sections import AttributionConfig
 from streams.source_partitions import GapInExamples
 from tests.streams.example_logs import (
+    BUNDLE,
+    CHALLENGER,
     LAYOUT,
     START_MS,
     Chunker,
@@ -217,6 +220,23 @@ def test_the_choice_head_learns_at_once_what_was_done_and_with_its_answer_what_w
     assert moved.tolist() == after_choice.tolist()
     fold.fold(record_of([action("ann", "i1", START_MS + 1, request="r")], 2), 2)
     assert moved.tolist() != after_choice.tolist()
+
+
+def test_what_is_done_without_a_list_tells_two_bundles_apart() -> None:
+    fold = new_fold(new_online())
+    rivals = ["a", "b"], ["b", "c"]
+    led = action("bob", "b", START_MS, request="r")
+    events = [
+        *(slate(user, ["a", "b"], START_MS, lists=rivals) for user in ("ann", "bob", "cid")),
+        *(action("ann", "b", START_MS), led, action("cid", "c", START_MS)),
+        *(slate("dan", ["a"], START_MS), action("dan", "a", START_MS)),
+    ]
+
+    found = fold.fold(record_of(events, 0), 0).compared
+
+    assert [(one.bundle, one.challenger) for one in found] == [(BUNDLE, CHALLENGER)] * 2
+    assert [(one.rank, one.challenger_rank) for one in found] == [(2, 1), (math.inf, 2)]
+    assert found[0].user != found[1].user
 
 
 def test_action_without_weight_makes_its_item_known_and_counts_nothing() -> None:
