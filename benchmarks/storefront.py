@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -40,14 +41,15 @@ from streams.demo import DEMO_CONFIG
 from streams.engine import Record
 from streams.learner_fold import LearnerFold
 from streams.live import LiveModels
+from streams.live_gate import Compared
 from streams.metrics import TrainerMetrics
 from streams.stopwatch import NoLaps
 from streams.training_data import TrainingData
 from streams.training_round import TrainingRound
 
-_START_MS: Final = 1_790_000_000_000
-_HOUR_MS: Final = 3_600_000
-_TRAIN_EVERY_MS: Final = _HOUR_MS
+START_MS: Final = 1_790_000_000_000
+HOUR_MS: Final = 3_600_000
+_TRAIN_EVERY_MS: Final = HOUR_MS
 _TOPIC: Final = "shop"
 
 
@@ -64,14 +66,16 @@ class InProcess:
         self._data = TrainingData(
             config.online, topic_id=_TOPIC, capacity=1_000_000, counter_rows=200_000
         )
-        self._round = TrainingRound(
-            config, self._data, TrainerMetrics(), folder=folder, announce=self._swap
-        )
+        self._config = config
+        self._folder = folder
+        self._round = self._new_round(self._swap, seed=0)
         self._states: dict[UserId, UserState] = {}
         self._lists: dict[UserId, RecommendationList] = {}
         self._offset = 0
-        self._train_at_ms = _START_MS + 2 * _TRAIN_EVERY_MS
+        self._train_at_ms = START_MS + 2 * _TRAIN_EVERY_MS
         self.wants_lists = False
+        self.compared: list[Compared] = []
+        """What tells a bundle from its challenger, since whoever looks has cleared it."""
 
     def take(self, event: Event) -> None:
         """Digest an event of the shop."""
@@ -99,7 +103,7 @@ class InProcess:
         )
         self._states.update(effects.states)
         self._lists.update(effects.lists)
-        self._fold.fold(effects.record, self._offset)
+        self.compared += self._fold.fold(effects.record, self._offset).compared
         self._data.append(effects.record, self._offset)
         self._offset += 1
         if decoded.ts_ms >= self._train_at_ms:
@@ -118,6 +122,29 @@ class InProcess:
             propensities=[item.propensity for item in found.items],
         )
 
+    def trained_anew(self, *, seed: int) -> Bundle:
+        """Return a bundle that was trained on everything so far from random weights."""
+        bundles: list[Bundle] = []
+        self._new_round(lambda bundle, _: bundles.append(bundle), seed=seed).run(
+            is_stopped=lambda: False
+        )
+        return bundles[0]
+
+    def _new_round(self, announce: Callable[[Bundle, str], object], *, seed: int) -> TrainingRound:
+        return TrainingRound(
+            self._config,
+            self._data,
+            TrainerMetrics(),
+            folder=self._folder,
+            announce=announce,
+            seed=seed,
+        )
+
+    def use(self, bundle: Bundle, challenger: Bundle) -> None:
+        """Make lists with a bundle, and compare them with those of another one."""
+        self._swap(bundle, "")
+        self._live.challenge(SequenceEncoder(challenger, key_of=item_key))
+
     def _swap(self, bundle: Bundle, reason: str) -> None:
         del reason
         self._live.use(SequenceEncoder(bundle, key_of=item_key))
@@ -127,13 +154,13 @@ def run(settings: Settings, config: Config, *, live_hours: float) -> Report:
     """Return what a shop's halves came to after its past."""
     with tempfile.TemporaryDirectory() as scratch:
         recommender = InProcess(config, Path(scratch))
-        shop = Storefront(settings, _START_MS, read=recommender.read)
-        live_ms = _START_MS + round(settings.backfill_hours * _HOUR_MS)
+        shop = Storefront(settings, START_MS, read=recommender.read)
+        live_ms = START_MS + round(settings.backfill_hours * HOUR_MS)
         for event in shop.events(live_ms):
             recommender.take(event)
         recommender.wants_lists = True
         shop.serve_halves()
-        for event in shop.events(live_ms + round(live_hours * _HOUR_MS)):
+        for event in shop.events(live_ms + round(live_hours * HOUR_MS)):
             recommender.take(event)
     return for_settings(settings, shop.tally.sums_UM)
 

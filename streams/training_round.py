@@ -57,6 +57,7 @@ class TrainingRound:
         network: NetworkConfig | None = None,
         training: TrainingConfig | None = None,
         gate: GateConfig | None = None,
+        seed: int = 0,
     ) -> None:
         """Begin from random weights.
 
@@ -69,6 +70,7 @@ class TrainingRound:
             network: Sizes; the defaults unless a bundle is gone on from.
             training: How a pass is made.
             gate: When a comparison counts.
+            seed: Of the first weights and of each round's order.
         """
         self._config = config
         self._data = data
@@ -80,6 +82,7 @@ class TrainingRound:
         self._gate = gate or GateConfig()
         self._incumbent: Bundle | None = None
         self._learned_row = 0
+        self._seed = seed
         self._num_rounds = 0
 
     @property
@@ -140,7 +143,7 @@ class TrainingRound:
             return TrainingState(
                 self._network,
                 history.item_ids,
-                seed=self._num_rounds,
+                seed=self._seed + self._num_rounds,
                 learning_rate=self._training.learning_rate,
             )
         state = restore_state(self._incumbent, learning_rate=self._training.learning_rate)
@@ -160,7 +163,7 @@ class TrainingRound:
             from_row=from_row,
             to_row=to_row,
             config=self._training,
-            seed=self._num_rounds,
+            seed=self._seed + self._num_rounds,
             counters=self._data.counters,
         ):
             losses.append(progress.item_loss)

@@ -37,7 +37,7 @@ def running_learner(
 ) -> Iterator[RoleProcess]:
     """Run a learner on the topic with this prefix; `a__b=value` is the setting `a.b`."""
     values = {"learner__delta_interval_s": 0.1, "learner__base_interval_s": 0.7, **settings}
-    overrides = [f"kafka.topics.{name}={prefix}{name}" for name in ("examples", "items")]
+    overrides = [f"kafka.topics.{name}={prefix}{name}" for name in ("examples", "items", "models")]
     overrides += [f"learner.group={prefix}learner"]
     overrides += [f"{key.replace('__', '.')}={value}" for key, value in values.items()]
     learner = RoleProcess(

@@ -136,6 +136,7 @@ def slate(
     *,
     features: int = 0,
     lists: tuple[Sequence[str], Sequence[str]] | None = None,
+    challenger: str = CHALLENGER,
 ) -> Source:
     """A list's candidates; `lists` are that of the bundle in use and that of its challenger."""
     listed, challenger_listed = lists or ((), ())
@@ -150,7 +151,7 @@ def slate(
             list_id="",
             items=[index(item) for item in items],
             features=numbers.tobytes(),
-            challenger="" if lists is None else CHALLENGER,
+            challenger="" if lists is None else challenger,
             listed=[index(item) for item in listed],
             challenger_listed=[index(item) for item in challenger_listed],
         )
@@ -164,6 +165,7 @@ def record_of(
     *,
     partition: int = 0,
     layout: str = LAYOUT,
+    bundle: str = BUNDLE,
 ) -> ExamplesRecord:
     """One chunk that covers one offset per source."""
     index: dict[str, int] = {}
@@ -181,7 +183,7 @@ def record_of(
         lost_from=-1,
         replica_offset=0,
         layout=layout,
-        bundle=BUNDLE,
+        bundle=bundle,
         config="",
         items=list(index),
         rows=rows,
