@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "convert": ("logs", "Make an event file from a public log"),
     "replay": ("logs", "Send an event file to Kafka"),
     "evaluate": ("evaluate", "Measure quality on an event file, without Kafka or Redis"),
+    "compare": ("compare", "Join evaluations of one file into a page with plots and intervals"),
     "simulate": ("simulate", "Run the simulated storefront alone"),
 }
 

@@ -34,6 +34,7 @@ from streams.config import Config
 from streams.decoding import DecodedEvent
 from streams.engine import Record
 from streams.evaluation_lists import Judge, JudgedList, place_in
+from streams.evaluation_outcomes import OutcomeLog
 from streams.evaluation_plan import Plan, Start, plan
 from streams.evaluation_result import (
     AttributionRule,
@@ -140,8 +141,9 @@ class _Run:
         self._judge = Judge(config, self._live)
         self._states: dict[UserId, UserState] = {}
         self._stored: dict[UserId, JudgedList] = {}
-        self._items = ItemTally()
-        self._clicks = ClickTally(planned.first)
+        self._log = OutcomeLog()
+        self._items = ItemTally(self._log)
+        self._clicks = ClickTally(planned.first, self._log)
         self._outcomes: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._digest = blake2b(digest_size=16)
@@ -177,7 +179,7 @@ class _Run:
         record = Record(place, None, None, event.ts_ms)
         outcome = self._process(place, [DecodedEvent(record, event)])
         if verdict is not None and outcome is not Outcome.DUPLICATE:
-            self._items.add(verdict)
+            self._items.add(place, event.user_id, verdict)
 
     def finish(self) -> None:
         """Close the slates that are open at the file's end."""
@@ -213,6 +215,7 @@ class _Run:
             ),
             bundles=[] if self._trainer is None else self._trainer.bundles,
             cost=cost,
+            outcomes=self._log.outcomes(),
         )
 
     def _process(self, place: int, events: list[DecodedEvent]) -> Outcome | None:

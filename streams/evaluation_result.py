@@ -13,7 +13,9 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
-RESULT_VERSION: Final = 1
+from streams.evaluation_outcomes import Outcomes
+
+RESULT_VERSION: Final = 2
 SCHEMA_PATH: Final = Path(__file__).parent / "schema" / "result.schema.json"
 
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -180,9 +182,10 @@ class Result(Struct, frozen=True, kw_only=True):
         ingested: What the file held.
         bundles: Deep models trained in the run, in order.
         cost: What it cost.
+        outcomes: How each evaluated action and slate fared, for `headrace compare`.
     """
 
-    version: Literal[1] = RESULT_VERSION
+    version: Literal[2] = RESULT_VERSION
     protocol: Literal["stream"] = "stream"
     headrace: str
     file: str
@@ -198,6 +201,7 @@ class Result(Struct, frozen=True, kw_only=True):
     ingested: Ingested
     bundles: list[BundleRun]
     cost: Cost
+    outcomes: Outcomes = Outcomes()
 
 
 def encode_result(result: Result) -> bytes:

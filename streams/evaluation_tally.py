@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from models.evaluation import ClickEvaluation, hit_rate, mean_reciprocal_rank, ndcg
 from streams.attribution import JoinOutcome
+from streams.evaluation_outcomes import LIST, OutcomeLog
 from streams.evaluation_result import ByRelevance, ClickQuality, NextItem, Ranked, ServedAndAsked
 from streams.learner_fold import LearnEffects
 
@@ -50,34 +51,39 @@ class Verdict:
     served_items: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Places:
-    served: list[int] = field(default_factory=list)
-    asked: list[int] = field(default_factory=list)
-
-    def metrics(self) -> ServedAndAsked:
-        return ServedAndAsked(served=ranked_metrics(self.served), asked=ranked_metrics(self.asked))
-
-
 class ItemTally:
     """Places of the items of evaluated actions."""
 
-    def __init__(self) -> None:
-        self._of_lists = _Places()
-        self._of_sources: defaultdict[str, _Places] = defaultdict(_Places)
-        self._of_models: defaultdict[str, _Places] = defaultdict(_Places)
+    def __init__(self, log: OutcomeLog) -> None:
+        """Begin with none.
+
+        Args:
+            log: Where the places go; nobody else puts actions into it.
+        """
+        self._log = log
+        self._sources: set[str] = set()
+        self._models: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._recommended: set[str] = set()
 
-    def add(self, verdict: Verdict) -> None:
-        """Count one action."""
+    def add(self, event: int, user_id: str, verdict: Verdict) -> None:
+        """Count one action.
+
+        Args:
+            event: Its place in the file.
+            user_id: Whose.
+            verdict: How it was foreseen.
+        """
         served, asked = verdict.served, verdict.asked
-        _append(self._of_lists, served.in_list, asked.in_list)
+        by_name = {**asked.by_source, **asked.by_model}
+        known = {**served.by_source, **served.by_model}
         # Whoever has no list of their own reads the popular one, whatever makes the others'.
-        for name, place in asked.by_source.items():
-            _append(self._of_sources[name], served.by_source.get(name, served.in_list), place)
-        for name, place in asked.by_model.items():
-            _append(self._of_models[name], served.by_model.get(name, served.in_list), place)
+        in_lists = {name: known.get(name, served.in_list) for name in by_name}
+        self._log.add_action(
+            event, user_id, {LIST: served.in_list, **in_lists}, {LIST: asked.in_list, **by_name}
+        )
+        self._sources.update(asked.by_source)
+        self._models.update(asked.by_model)
         self._counts["evaluated"] += 1
         self._counts["recall_miss"] += not asked.is_candidate
         self._counts["never_seen"] += verdict.is_never_seen
@@ -86,7 +92,7 @@ class ItemTally:
 
     def next_item(self, num_known_items: int) -> NextItem:
         """Return the figures, given how many items are known at the end."""
-        places = self._of_lists.metrics()
+        places = self._metrics(LIST)
         evaluated = self._counts["evaluated"]
         share = min(1.0, len(self._recommended) / max(1, num_known_items))
         return NextItem(
@@ -101,18 +107,29 @@ class ItemTally:
 
     def sources(self) -> dict[str, ServedAndAsked]:
         """Return the figures of each source alone."""
-        return {name: places.metrics() for name, places in sorted(self._of_sources.items())}
+        return {name: self._metrics(name) for name in sorted(self._sources)}
 
     def models(self) -> dict[str, ServedAndAsked]:
         """Return the figures of each order of the same candidates."""
-        return {name: places.metrics() for name, places in sorted(self._of_models.items())}
+        return {name: self._metrics(name) for name in sorted(self._models)}
+
+    def _metrics(self, name: str) -> ServedAndAsked:
+        served, asked = self._log.places(name)
+        return ServedAndAsked(served=ranked_metrics(served), asked=ranked_metrics(asked))
 
 
 class ClickTally:
     """Predictions and answers of the slates that were shown from some event on."""
 
-    def __init__(self, first_event: int) -> None:
+    def __init__(self, first_event: int, log: OutcomeLog) -> None:
+        """Begin with none.
+
+        Args:
+            first_event: Place in the file from which slates are judged.
+            log: Where their outcomes go.
+        """
         self._first_event = first_event
+        self._log = log
         self._as_shown = ClickEvaluation()
         self._by_relevance = ClickEvaluation()
         self._num_slates = 0
@@ -129,6 +146,8 @@ class ClickTally:
                 labels = closed.is_clicked()
                 self._as_shown.add(predicted.as_shown, labels)
                 self._by_relevance.add(predicted.by_relevance, labels)
+                row = closed.slate.row
+                self._log.add_slate(row.offset, row.user_id, predicted.as_shown, labels)
                 self._num_slates += 1
 
     def quality(self) -> ClickQuality:
@@ -156,8 +175,3 @@ def ranked_metrics(ranks: Sequence[int]) -> Ranked:
         ndcg_10=ndcg(array, 10),
         mrr_20=mean_reciprocal_rank(array, 20),
     )
-
-
-def _append(places: _Places, served: int, asked: int) -> None:
-    places.served.append(served)
-    places.asked.append(asked)

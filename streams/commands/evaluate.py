@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from streams.commands.options import config_from, with_config
+from streams.comparison import NotComparable, compare
 from streams.evaluate import Evaluation
 from streams.evaluate import evaluate as run_evaluation
 from streams.evaluation_plan import Start
@@ -45,7 +47,9 @@ _PROTOCOLS: Final = ("stream",)
     help="Refresh a transformer each so many minutes of event time; without it, none is used.",
 )
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Where RESULT.json goes."
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where RESULT.json goes; its picture goes beside it.",
 )
 @with_config
 def evaluate(
@@ -84,7 +88,17 @@ def evaluate(
         )
     if out is not None:
         out.write_bytes(encode_result(result))
+        _draw(out, result)
     _print(Console(), result)
+
+
+def _draw(out: Path, result: Result) -> None:
+    """Put the run's picture beside its result, if anything was evaluated."""
+    from streams.pictures import picture  # noqa: PLC0415  # matplotlib takes a second to import
+
+    runs = {out.stem: result}
+    with contextlib.suppress(NotComparable):
+        out.with_suffix(".svg").write_bytes(picture(runs, compare(runs)))
 
 
 def _print(console: Console, result: Result) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from streams.attribution import ClosedSlate, JoinOutcome, Predicted, ShownSlate
+from streams.evaluation_outcomes import OutcomeLog
 from streams.evaluation_result import ClickQuality
 from streams.evaluation_tally import ClickTally, ItemTally, Placing, Verdict
 from streams.examples import ImpressionRow
@@ -20,7 +21,7 @@ def verdict(served: int, asked: Placing, *, is_popular: bool = False) -> Verdict
 
 
 def test_nothing_evaluated_gives_null_and_not_zero() -> None:
-    tally = ItemTally()
+    tally = ItemTally(OutcomeLog())
 
     assert tally.next_item(5).served.hr_20 is None
     assert tally.next_item(5).coverage is None
@@ -28,9 +29,9 @@ def test_nothing_evaluated_gives_null_and_not_zero() -> None:
 
 
 def test_who_has_no_list_reads_the_popular_one_whatever_makes_the_others() -> None:
-    tally = ItemTally()
+    tally = ItemTally(OutcomeLog())
     asked = Placing(in_list=1, by_source={"trending": 2}, by_model={"next": 4}, is_candidate=True)
-    tally.add(verdict(5, asked, is_popular=True))
+    tally.add(1, "u", verdict(5, asked, is_popular=True))
 
     assert tally.next_item(4).popular_served == 1
     assert tally.next_item(4).served.mrr_20 == 0.2
@@ -40,9 +41,9 @@ def test_who_has_no_list_reads_the_popular_one_whatever_makes_the_others() -> No
 
 
 def test_an_item_outside_the_candidates_is_a_recall_miss_and_stays_in_the_denominator() -> None:
-    tally = ItemTally()
-    tally.add(verdict(1, Placing(in_list=1, is_candidate=True)))
-    tally.add(verdict(0, Placing(in_list=0)))
+    tally = ItemTally(OutcomeLog())
+    tally.add(1, "u", verdict(1, Placing(in_list=1, is_candidate=True)))
+    tally.add(2, "u", verdict(0, Placing(in_list=0)))
     found = tally.next_item(4)
 
     assert (found.evaluated, found.recall_miss) == (2, 1)
@@ -77,7 +78,7 @@ def closed(offset: int, clicked: tuple[int, ...], p: list[float]) -> ClosedSlate
 
 
 def test_slates_count_from_the_first_evaluated_event_on() -> None:
-    tally = ClickTally(first_event=10)
+    tally = ClickTally(10, OutcomeLog())
     slates = [closed(9, (0,), [0.5, 0.5]), closed(10, (0,), [0.8, 0.4]), closed(11, (), [0.1, 0.1])]
     tally.add(LearnEffects(closed=slates))
     quality = tally.quality()
@@ -90,11 +91,11 @@ def test_slates_count_from_the_first_evaluated_event_on() -> None:
 
 
 def test_without_slates_every_figure_of_clicks_is_null() -> None:
-    assert ClickTally(0).quality() == ClickQuality()
+    assert ClickTally(0, OutcomeLog()).quality() == ClickQuality()
 
 
 def test_without_clicks_what_needs_them_is_null() -> None:
-    tally = ClickTally(0)
+    tally = ClickTally(0, OutcomeLog())
     tally.add(LearnEffects(closed=[closed(1, (), [0.1, 0.1])]))
     quality = tally.quality()
 
