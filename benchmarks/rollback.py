@@ -62,6 +62,7 @@ class Shop:
         for event in self._shop.events(self._now_ms):
             self.recommender.take(event)
         self.current = self.recommender.trained_anew(seed=2)
+        self.recommender.trains = False
         self.recommender.wants_lists = True
         self._shop.serve_halves()
 

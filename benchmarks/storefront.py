@@ -74,6 +74,7 @@ class InProcess:
         self._offset = 0
         self._train_at_ms = START_MS + 2 * _TRAIN_EVERY_MS
         self.wants_lists = False
+        self.trains = True
         self.compared: list[Compared] = []
         """What tells a bundle from its challenger, since whoever looks has cleared it."""
 
@@ -106,7 +107,7 @@ class InProcess:
         self.compared += self._fold.fold(effects.record, self._offset).compared
         self._data.append(effects.record, self._offset)
         self._offset += 1
-        if decoded.ts_ms >= self._train_at_ms:
+        if self.trains and decoded.ts_ms >= self._train_at_ms:
             self._train_at_ms += _TRAIN_EVERY_MS
             self._round.run(is_stopped=lambda: False)
 

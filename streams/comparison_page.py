@@ -23,7 +23,9 @@ table { border-collapse: collapse; margin: 1rem 0 }
 th, td { padding: .2rem .7rem; text-align: right }
 th:first-child, td:first-child { text-align: left }
 tr:nth-child(even) { background: #f4f4f4 }
-small { color: #666 } .differs { font-weight: bold } svg { max-width: 100%; height: auto }
+small { color: #666; white-space: nowrap }
+.differs { font-weight: bold }
+svg { max-width: 100%; height: auto }
 """
 
 
