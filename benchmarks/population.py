@@ -11,16 +11,17 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from featurestore.columns import ActionColumns
 from featurestore.events import Action, ItemId, UserId
 from featurestore.keys import item_key
-from featurestore.state import Session, UserState
+from featurestore.state import UserState
+from featurestore.state_layout import MARK_BYTES, Header
 from models.online import OnlineModels
 
 NUM_ITEMS = 5_000
 NUM_ACTIONS = 200
 NOW_MS = 1_700_000_000_000
 _CLICK = 1
+_NUM_MARKS = 64
 _NUM_LEARNED = 100_000
 
 
@@ -65,18 +66,23 @@ def old_states(num: int) -> Iterator[UserState]:
     for _ in range(num):
         gaps = generator.integers(5, 2000, NUM_ACTIONS - 1).astype("<u2")
         last_s = NOW_MS // 1000 - int(generator.integers(10, 80_000))
-        yield UserState(
+        header = Header(
             clock_ms=last_s * 1000,
-            session=Session(start_s=last_s - 100, mark=1, num_actions=3),
-            actions=ActionColumns(
-                keys=keys[popular(generator, NUM_ACTIONS)].tobytes(),
-                gaps=gaps.tobytes(),
-                codes=bytes([_CLICK]) * NUM_ACTIONS,
-                last_s=last_s,
-                span_s=int(gaps.astype(np.int64).sum()),
-            ),
-            event_marks=generator.bytes(64 * 4),
+            session_start_s=last_s - 100,
+            session_mark=1,
+            session_num_actions=3,
+            last_s=last_s,
+            span_s=int(gaps.astype(np.int64).sum()),
+            num_actions=NUM_ACTIONS,
+            num_marks=_NUM_MARKS,
         )
+        columns = (
+            keys[popular(generator, NUM_ACTIONS)].tobytes(),
+            gaps.tobytes(),
+            bytes([_CLICK]) * NUM_ACTIONS,
+            generator.bytes(_NUM_MARKS * MARK_BYTES),
+        )
+        yield UserState(b"".join((header.packed(), *columns)))
 
 
 def teach(online: OnlineModels) -> None:

@@ -28,8 +28,9 @@ from featurestore.events import (
     encode_event,
 )
 from featurestore.features import FeatureLayout, SlateInput, slate_features
+from featurestore.fold import FoldRules, fold
 from featurestore.keys import item_keys
-from featurestore.state import EMPTY_STATE, FoldRules, UserState, fold
+from featurestore.state import EMPTY_STATE, UserState
 
 _RUNS: Final = 7
 _START_MS: Final = 1_700_000_000_000

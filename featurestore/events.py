@@ -171,7 +171,12 @@ def encode_event(event: Event | CatalogueItem) -> bytes:
 
 
 def check_arrival(
-    event: Event, *, append_time_ms: int | None, partition: int, num_partitions: int
+    event: Event,
+    *,
+    append_time_ms: int | None,
+    partition: int,
+    num_partitions: int,
+    owner: int | None = None,
 ) -> None:
     """Refuse an event that stands where or when it cannot.
 
@@ -183,11 +188,13 @@ def check_arrival(
         append_time_ms: the broker's time of the record; None where there is no broker.
         partition: where the event was read.
         num_partitions: of the topic.
+        owner: the partition of the event's user, where the caller knows it already.
 
     Raises:
         EventRefused: with reason `wrong_partition` or `future`.
     """
-    owner = partition_of(event.user_id, num_partitions)
+    if owner is None:
+        owner = partition_of(event.user_id, num_partitions)
     if owner != partition:
         raise EventRefused(
             RefusalReason.WRONG_PARTITION,

@@ -215,7 +215,7 @@ def _before(states: Sequence[UserState], slates: SlatesInput, standing: Standing
     before = np.minimum(standing.num_before, 3)
     starts = slates.starts.tolist()
     for state, start, end in zip(states, starts, starts[1:], strict=False):
-        if state.seen.keys:
+        if state.seen_keys:
             untouched = (before[start:end] == 0) & (standing.num_in_session[start:end] == 0)
             only_seen = untouched & state.acted_mask(slates.keys[start:end])
             before[start:end][only_seen] = 4

@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from featurestore.columns import GAP_BYTES, KEY_BYTES, seconds_of_gaps
+from featurestore.gaps import seconds_of_gaps
 from featurestore.state import UserState
+from featurestore.state_layout import GAP_BYTES, KEY_BYTES
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -128,10 +129,10 @@ class _Held(NamedTuple):
 
 def _held(states: Sequence[UserState]) -> _Held:
     columns = [state.actions for state in states]
-    num_held = max((len(one) for one in columns), default=0)
+    num_held = max((one.num for one in columns), default=0)
     shape = len(states), num_held
     in_session = np.array([state.session_num_actions for state in states], np.int64)
-    lengths = np.array([len(one) for one in columns], np.int64)
+    lengths = np.array([one.num for one in columns], np.int64)
     begins = num_held - np.minimum(in_session, lengths)
     return _Held(
         _right_aligned([one.keys for one in columns], "<u4", shape, KEY_BYTES),

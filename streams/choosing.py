@@ -132,7 +132,7 @@ class ChoiceFeaturer:
                 users=np.array([crc32(one.user_id.encode()) for one in asked], np.uint64),
                 last_kinds=live.catalogue.kinds(last_rows),
                 gaps_ms=np.maximum(
-                    now_ms - 1000.0 * np.array([one.state.actions.last_s for one in asked]), 0.0
+                    now_ms - 1000.0 * np.array([one.state.last_action_s for one in asked]), 0.0
                 ),
             ),
         )

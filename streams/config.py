@@ -19,8 +19,8 @@ from featurestore.actions import DEFAULT_ACTIONS, ActionSpec, ActionTable
 from featurestore.choice_features import NUM_PULLED
 from featurestore.choice_layout import POSITIONS, ChoiceConfig, ChoiceLayout
 from featurestore.features import FeatureConfig, FeatureLayout
+from featurestore.fold import FoldRules
 from featurestore.keys import item_key
-from featurestore.state import FoldRules
 from models.choice_head import ChoiceHead, Prior
 from models.online import OnlineConfig, OnlineModels
 from models.retrieval import RetrievalConfig

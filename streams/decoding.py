@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from featurestore.events import Event, EventRefused, check_arrival, decode_event
+from featurestore.partition import partitions_of
 from streams.engine import Record
 
 
@@ -43,19 +44,32 @@ def decode(records: Sequence[Record], *, partition: int, num_partitions: int) ->
         partition: Where they stood; an event of a user of another partition is refused.
         num_partitions: Of the topic.
     """
+    decoded = [_decoded(record) for record in records]
+    user_ids = [one.event.user_id for one in decoded if isinstance(one, DecodedEvent)]
+    owners = iter(partitions_of(user_ids, num_partitions))
     events: list[DecodedEvent] = []
     refused: list[RefusedRecord] = []
-    for record in records:
+    for one in decoded:
+        if isinstance(one, RefusedRecord):
+            refused.append(one)
+            continue
         try:
-            event = decode_event(record.value)
             check_arrival(
-                event,
-                append_time_ms=record.append_ms,
+                one.event,
+                append_time_ms=one.record.append_ms,
                 partition=partition,
                 num_partitions=num_partitions,
+                owner=next(owners),
             )
         except EventRefused as refusal:
-            refused.append(RefusedRecord(record, refusal))
+            refused.append(RefusedRecord(one.record, refusal))
         else:
-            events.append(DecodedEvent(record, event))
+            events.append(one)
     return Decoded(events, refused)
+
+
+def _decoded(record: Record) -> DecodedEvent | RefusedRecord:
+    try:
+        return DecodedEvent(record, decode_event(record.value))
+    except EventRefused as refusal:
+        return RefusedRecord(record, refusal)

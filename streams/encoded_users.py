@@ -14,9 +14,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from featurestore.columns import ActionColumns
 from featurestore.events import UserId
-from featurestore.state import UserState
+from featurestore.state import HeldActions, UserState
 from models.encoder import SequenceEncoder
 from models.encoder_inputs import ActionSequence, hash_user
 
@@ -36,7 +35,7 @@ class EncodedUser(NamedTuple):
         counter_weight_3: float32, the weights of the counters.
     """
 
-    actions: ActionColumns
+    actions: HeldActions
     gap_s: int
     query_I: npt.NDArray[np.float32]
     counter_weight_3: npt.NDArray[np.float32]
@@ -90,7 +89,7 @@ def _gap_s(state: UserState) -> int:
     """Seconds from the last action to the event that the state ends with; 0 without actions."""
     if not state.num_actions:
         return 0
-    return max(0, state.clock_ms // 1000 - state.actions.last_s)
+    return max(0, state.clock_ms // 1000 - state.last_action_s)
 
 
 def _sequence(user_id: UserId, state: UserState, gap_s: int) -> ActionSequence:

@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Final
 from featurestore.actions import ActionTable
 from featurestore.catalogue import Catalogue
 from featurestore.events import Action, EventRefused, UserId, decode_event
+from featurestore.fold import Outcome
 from featurestore.keys import item_key
 from featurestore.lists import RecommendationList
-from featurestore.state import EMPTY_STATE, Outcome, UserState
+from featurestore.state import EMPTY_STATE, UserState
 from models.vocabulary import UNKNOWN
 from streams.chunks import Chunk
 from streams.composition import build_pipeline

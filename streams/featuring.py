@@ -14,10 +14,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from featurestore.columns import KEY_BYTES
 from featurestore.events import Impression, ShownItem
 from featurestore.features import FeatureLayout, SlateFeatures, SlatesInput, slates_features
 from featurestore.keys import item_keys
+from featurestore.state_layout import KEY_BYTES
 from models.retrieval import Query, Questions
 from streams.live import LiveModels
 from streams.queries import Asked

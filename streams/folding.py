@@ -15,7 +15,8 @@ from typing import Final
 import msgspec
 
 from featurestore.events import Action, Event, Impression, UserId, Visit
-from featurestore.state import EMPTY_STATE, FoldRules, Outcome, UserState, fold
+from featurestore.fold import FoldRules, Outcome, fold
+from featurestore.state import EMPTY_STATE, UserState
 from streams.decoding import DecodedEvent
 from streams.engine import Record
 
@@ -64,7 +65,8 @@ def fold_chunk(
         event = decoded.event
         user_id = event.user_id
         before = current.get(user_id) or states.get(user_id, EMPTY_STATE)
-        after, outcome = fold(before, event, rules)
+        folded = fold(before, event, rules)
+        after, outcome = folded.state, folded.outcome
         counted = KINDS[type(event)], outcome
         outcomes[counted] = outcomes.get(counted, 0) + 1
         if outcome is Outcome.DUPLICATE:

@@ -287,7 +287,7 @@ class ListBuilder:
     def _unwanted(self, state: UserState, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Which items the user must not get."""
         unwanted = np.zeros(len(keys), np.bool_)
-        if state.hidden.keys:
+        if state.hidden_keys:
             unwanted |= state.hidden_mask(keys)
         if self._ranking.skip_acted:
             unwanted |= state.acted_mask(keys)

@@ -1,7 +1,7 @@
 """What does a worker hold of each partition that it owns, and where does it go on?
 
 Checkpoint and states of a partition are read when it is assigned and written with every chunk; in
-between, the decoded states of its latest users are kept in memory. They are right for as long as
+between, the states of its latest users are kept in memory. They are right for as long as
 the checkpoint is what was last written here: whoever finds it changed drops them.
 """
 
@@ -67,7 +67,7 @@ class OwnedPartition:
     Attributes:
         number: Of the partition.
         checkpoint: What stands in the store; None before the first commit.
-        states: Decoded states of its latest users.
+        states: Those of its latest users.
         owed: Users whose events were folded without a list while catching up, with the context
             of their last trigger; the longest waiting first.
     """

@@ -15,8 +15,9 @@ from featurestore.actions import ActionTable
 from featurestore.choice_features import ChoiceFeatures
 from featurestore.events import Action, Context, Impression, UserId, Visit
 from featurestore.features import SlateFeatures
+from featurestore.fold import FoldRules
 from featurestore.lists import RecommendationList
-from featurestore.state import FoldRules, UserState
+from featurestore.state import UserState
 from models.retrieval import Query
 from streams.challenging import challenge
 from streams.choosing import ChoiceFeaturer

@@ -78,8 +78,8 @@ class WorkerConfig:
         slice_events: Most events taken over from one fetch.
         catch_up_events: A partition that lies further behind is folded without building lists;
             each user gets one list when it has caught up.
-        cached_users: Decoded user states kept in memory, over all partitions; a user with 200
-            actions takes about 2.5 KB.
+        cached_users: User states kept in memory, over all partitions; a user with 200
+            actions takes about 2 KB.
         stall_timeout_s: Time without progress, while events wait, that ends the process.
     """
 

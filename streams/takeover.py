@@ -53,7 +53,7 @@ class OwnedPartitions:
 
     @property
     def max_users(self) -> int:
-        """How many decoded states each partition may keep."""
+        """How many states each partition may keep."""
         return self._config.worker.cached_users // max(1, len(self._owned))
 
     async def take_over(self, tps: frozenset[TP]) -> Mapping[TP, int]:

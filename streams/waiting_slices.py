@@ -30,20 +30,21 @@ class Taken(NamedTuple):
 class WaitingSlices:
     """The slices of each partition in the order in which they came."""
 
-    def __init__(self, *, max_records: int) -> None:
-        """Begin with none.
-
-        Args:
-            max_records: While so many have been put and not finished, no further slice is put.
-        """
-        self._max_records = max_records
+    def __init__(self) -> None:
+        """Begin with none."""
         self._num_unfinished = 0
         self._finished = asyncio.Event()
         self._waiting: dict[int, deque[tuple[Slice, Callable[[], object]]]] = {}
 
-    async def put(self, slice_: Slice, ack: Callable[[], object]) -> None:
-        """Let a slice wait, once there is room."""
-        while self._num_unfinished >= self._max_records:
+    async def put(self, slice_: Slice, ack: Callable[[], object], *, max_records: int) -> None:
+        """Let a slice wait, once there is room.
+
+        Args:
+            slice_: The slice.
+            ack: To be called when it is written.
+            max_records: While so many have been put and not finished, this one is not.
+        """
+        while self._num_unfinished >= max_records:
             self._finished.clear()
             await self._finished.wait()
         self._num_unfinished += slice_.num_records

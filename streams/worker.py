@@ -62,6 +62,9 @@ SETTLE_S: Final = 2.0
 """How long a rebalance or a stop waits for writes; the group waits a second longer."""
 _MAX_WAITING: Final = 4
 """Slices of a partition that are fetched before the first of them is written."""
+_CATCH_UP_SLICES: Final = 3
+"""Whole slices that are let in while catching up: one is computed while others are acknowledged and
+written. With lists, a slice is more than a second's work, and a stop waits for what was let in."""
 _FEW_EVENTS: Final = 64
 """Fewer than this may wait a little for more to come."""
 _SWITCH_S: Final = 0.0002
@@ -127,7 +130,7 @@ class Worker:
         self._turn = asyncio.Lock()
         self._together = Together(self._compute, self._turn, max_events=config.worker.chunk_events)
         self._work = WorkInFlight()
-        self._waiting = WaitingSlices(max_records=config.worker.slice_events)
+        self._waiting = WaitingSlices()
         self.app = self._build_app()
 
     def _build_app(self) -> SliceApp:
@@ -155,7 +158,7 @@ class Worker:
             async for event in cast("faust.Stream[Slice]", slices).noack().events():
                 slice_ = cast("Slice", event.value)
                 self._accounts.received(slice_)
-                await self._waiting.put(slice_, event.ack)
+                await self._waiting.put(slice_, event.ack, max_records=self._room(slice_.partition))
                 if not self._work.is_busy(slice_.partition):
                     await self._work.settled(slice_.partition)
                     self._work.start(slice_.partition, self._work_off(slice_.partition))
@@ -212,6 +215,11 @@ class Worker:
             limits=self._limits(wants_lists=wants_lists),
         ):
             await self._process(chunk, wants_lists=wants_lists)
+
+    def _room(self, partition: int) -> int:
+        """How many records may wait or be worked on when a slice of this partition comes."""
+        num_slices = _CATCH_UP_SLICES if self._is_behind(partition) else 1
+        return num_slices * self._config.worker.slice_events
 
     def _limits(self, *, wants_lists: bool) -> ChunkLimits:
         worker, ranking = self._config.worker, self._config.ranking

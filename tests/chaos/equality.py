@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from featurestore.events import EventRefused, UserId, decode_event
-from featurestore.state import EMPTY_STATE, Outcome, UserState, fold
+from featurestore.fold import Outcome, fold
+from featurestore.state import EMPTY_STATE, UserState
 from streams.examples import decode_record
 from tests.chaos.pipelines import Pipeline
 from tests.integration.conftest import NUM_PARTITIONS
@@ -56,8 +57,8 @@ def _counting(source: list[bytes | None]) -> list[int]:
             event = decode_event(value)
         except EventRefused:
             continue
-        state, outcome = fold(states.get(event.user_id, EMPTY_STATE), event, RULES)
-        states[event.user_id] = state
-        if outcome is not Outcome.DUPLICATE:
+        folded = fold(states.get(event.user_id, EMPTY_STATE), event, RULES)
+        states[event.user_id] = folded.state
+        if folded.outcome is not Outcome.DUPLICATE:
             offsets.append(offset)
     return offsets

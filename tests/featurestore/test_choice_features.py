@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from featurestore.actions import DEFAULT_ACTIONS, ActionTable
 from featurestore.choice_features import ChoiceFeatures, ChoiceInput, choice_features
 from featurestore.choice_layout import ChoiceConfig, ChoiceLayout
+from featurestore.fold import FoldRules, fold
 from featurestore.keys import item_keys
-from featurestore.state import EMPTY_STATE, FoldRules, UserState, fold
+from featurestore.state import EMPTY_STATE, UserState
 from tests.streams.stream_events import START_MS, click, shown
 
 LAYOUT = ChoiceLayout(config=ChoiceConfig())

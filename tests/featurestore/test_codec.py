@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featurestore.codec import HEADER_BYTES, StateCorrupt, decode_state, encode_state
+from featurestore.codec import StateCorrupt, decode_state, encode_state
 from featurestore.events import Event
 from featurestore.state import EMPTY_STATE
+from featurestore.state_layout import HEADER_BYTES
 from tests.featurestore.user_events import action, event_lists, folded, shown, visit
 
 GOLDEN = Path(__file__).parent / "golden" / "user_state_v1.hex"

@@ -11,17 +11,13 @@ from hypothesis import strategies as st
 
 from featurestore.actions import ActionSpec, ActionTable, Effect
 from featurestore.codec import encode_state
-from featurestore.columns import MAX_GAP_S
 from featurestore.events import Event, UserId
+from featurestore.fold import NUM_EVENT_MARKS, FoldRules, Outcome, fold
+from featurestore.gaps import MAX_GAP_S
 from featurestore.keys import item_key, item_keys
-from featurestore.state import (
-    EMPTY_STATE,
-    NUM_EVENT_MARKS,
-    FoldRules,
-    Outcome,
-    UserState,
-    fold,
-)
+from featurestore.state import EMPTY_STATE, UserState
+from featurestore.state_layout import edges_of
+from tests.featurestore.slow_fold import EMPTY, slow_encode, slow_fold
 from tests.featurestore.user_events import (
     DAY_MS,
     RULES,
@@ -47,6 +43,19 @@ def test_the_fold_does_not_depend_on_where_the_stream_is_cut(
     assert encode_state(resumed) == encode_state(in_one)
 
 
+@settings(derandomize=True, deadline=None, max_examples=500)
+@given(event_lists)
+def test_the_fold_is_that_of_its_specification_byte_for_byte(events: list[Event]) -> None:
+    state, specified = EMPTY_STATE, EMPTY
+    for event in events:
+        folded_, (specified, outcome) = (
+            fold(state, event, SMALL_RULES),
+            slow_fold(specified, event, SMALL_RULES),
+        )
+        state = folded_.state
+        assert (state.value, folded_.outcome) == (slow_encode(specified), outcome)
+
+
 @settings(derandomize=True, deadline=None, max_examples=50)
 @given(event_lists)
 def test_delivering_an_event_again_changes_nothing(events: list[Event]) -> None:
@@ -66,14 +75,15 @@ def test_the_caps_and_the_horizon_hold_after_every_event(events: list[Event]) ->
         before, state = state, fold(state, event, SMALL_RULES).state
         assert state.clock_ms >= before.clock_ms
         assert state.num_actions <= SMALL_RULES.max_actions
-        assert len(state.seen) <= SMALL_RULES.max_seen
-        assert len(state.hidden) <= SMALL_RULES.max_hidden
-        assert len(state.shown) <= SMALL_RULES.max_shown * 4
+        held = state.header
+        assert held.num_seen <= SMALL_RULES.max_seen
+        assert held.num_hidden <= SMALL_RULES.max_hidden
+        assert held.num_shown <= SMALL_RULES.max_shown
         times_s = state.history(SMALL_RULES.max_actions).times_s
         assert (np.diff(times_s) >= 0).all()
         assert (times_s * 1000 >= state.clock_ms - SMALL_RULES.horizon_ms - 1000).all()
         assert (times_s * 1000 <= state.clock_ms).all()
-        assert state.actions.span_s == (times_s[-1] - times_s[0] if len(times_s) else 0)
+        assert held.span_s == (times_s[-1] - times_s[0] if len(times_s) else 0)
 
 
 @settings(derandomize=True, deadline=None, max_examples=50)
@@ -108,10 +118,11 @@ def test_a_log_cut_at_the_horizon_rebuilds_what_is_held(events: list[Event]) -> 
     earliest_ms = full.clock_ms - SMALL_RULES.horizon_ms
     kept = [event for event, at_ms in zip(events, clocks_ms, strict=True) if at_ms >= earliest_ms]
     rebuilt = folded(kept)
-    assert (full.actions, full.hidden, full.seen) == (
-        rebuilt.actions,
-        rebuilt.hidden,
-        rebuilt.seen,
+    assert full.actions == rebuilt.actions
+    # Hidden and seen items are the last columns, with their days.
+    assert (
+        full.value[edges_of(full.value).hidden_at :]
+        == (rebuilt.value[edges_of(rebuilt.value).hidden_at :])
     )
 
 
@@ -131,8 +142,9 @@ def test_a_repeated_event_id_counts_once_among_the_last_64() -> None:
 
 def test_a_late_event_counts_at_the_users_clock_which_stays() -> None:
     state = folded([action(10, "i1")])
-    after, outcome = fold(state, action(5, "i2"), SMALL_RULES)
-    assert outcome is Outcome.LATE
+    late = fold(state, action(5, "i2"), SMALL_RULES)
+    after = late.state
+    assert late.outcome is Outcome.LATE
     assert after.clock_ms == state.clock_ms
     history = after.history(5)
     assert history.keys.tolist() == [item_key("i1"), item_key("i2")]
@@ -159,7 +171,7 @@ def test_an_evicted_positive_item_is_remembered_as_seen_and_a_neutral_one_is_not
         True,
         False,
     ]
-    assert len(state.seen) == 1
+    assert state.header.num_seen == 1
 
 
 def test_a_hidden_item_is_known_as_hidden_until_the_horizon() -> None:

@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from featurestore.actions import DEFAULT_ACTIONS, ActionTable
 from featurestore.events import Action, Event, Impression, ItemId, ShownItem, UserId, Visit
-from featurestore.state import EMPTY_STATE, FoldRules, UserState, fold
+from featurestore.fold import FoldRules, fold
+from featurestore.state import EMPTY_STATE, UserState
 
 TABLE = ActionTable.of(DEFAULT_ACTIONS)
 USER = UserId("u1")

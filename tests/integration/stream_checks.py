@@ -19,9 +19,10 @@ from featurestore.events import (
     decode_event,
     encode_event,
 )
+from featurestore.fold import FoldRules, fold
 from featurestore.keys import state_key
 from featurestore.partition import partition_of
-from featurestore.state import EMPTY_STATE, FoldRules, UserState, fold
+from featurestore.state import EMPTY_STATE, UserState
 from streams.examples import ExamplesRecord, decode_record, tail_of
 
 RULES = FoldRules(table=ActionTable.of(DEFAULT_ACTIONS))

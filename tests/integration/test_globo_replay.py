@@ -8,7 +8,8 @@ import pytest
 
 from deploy.stack.broker import KafkaBroker
 from featurestore.events import Action, Event, UserId
-from featurestore.state import EMPTY_STATE, UserState, fold
+from featurestore.fold import fold
+from featurestore.state import EMPTY_STATE, UserState
 from streams.convert.globo import globo_events
 from streams.role_figures import read_figures
 from tests.chaos.scale import SCALE, scaled

@@ -25,9 +25,10 @@ from featurestore.events import (
     decode_event,
     decode_item,
 )
+from featurestore.fold import Outcome, fold
 from featurestore.keys import item_key
 from featurestore.lists import ModelVersions, RecommendationList, decode_list
-from featurestore.state import EMPTY_STATE, Outcome, UserState, fold
+from featurestore.state import EMPTY_STATE, UserState
 from models.bundle import Bundle
 from models.encoder import BUNDLE_KIND, SequenceEncoder
 from streams.announcements import DIGEST_CHARS, encode_announcement
@@ -212,10 +213,10 @@ def moments_of(
             event = decode_event(value)
             of_user = moments[event.user_id, partition]
             _, before, context = of_user[-1] if of_user else (-1, EMPTY_STATE, None)
-            state, outcome = fold(before, event, rules)
-            if outcome is not Outcome.DUPLICATE and not isinstance(event, Impression):
+            folded = fold(before, event, rules)
+            if folded.outcome is not Outcome.DUPLICATE and not isinstance(event, Impression):
                 context = event.context
-            of_user.append(Moment(offset, state, context))
+            of_user.append(Moment(offset, folded.state, context))
     return moments
 
 

@@ -17,7 +17,8 @@ from kafka.producer.future import FutureRecordMetadata
 from deploy.stack.broker import KafkaBroker
 from deploy.stack.topics import TopicLayout, create_topics
 from featurestore.events import MAX_AHEAD_MS, RefusalReason, UserId, decode_event, encode_event
-from featurestore.state import EMPTY_STATE, UserState, fold
+from featurestore.fold import fold
+from featurestore.state import EMPTY_STATE, UserState
 from streams.redrive import read_dead_letters, redrive
 from tests.chaos.event_log import shop_log
 from tests.chaos.scale import scaled

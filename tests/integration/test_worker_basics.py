@@ -7,9 +7,10 @@ from kafka import KafkaProducer
 
 from deploy.stack.broker import KafkaBroker
 from featurestore.events import CatalogueItem, Event, ItemId, UserId, encode_event
+from featurestore.fold import fold
 from featurestore.lists import decode_list
 from featurestore.partition import partition_of
-from featurestore.state import EMPTY_STATE, fold
+from featurestore.state import EMPTY_STATE
 from streams.redrive import Redriven, read_dead_letters, redrive
 from tests.integration.conftest import NUM_PARTITIONS
 from tests.integration.roles import running_worker, until

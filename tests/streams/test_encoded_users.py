@@ -8,8 +8,9 @@ import pytest
 
 from featurestore.codec import decode_state, encode_state
 from featurestore.events import UserId
+from featurestore.fold import FoldRules, fold
 from featurestore.keys import item_key
-from featurestore.state import EMPTY_STATE, FoldRules, UserState, fold
+from featurestore.state import EMPTY_STATE, UserState
 from models.encoder import EncodedQueries, SequenceEncoder
 from models.encoder_inputs import ActionSequence
 from streams.encoded_users import EncodedUsers

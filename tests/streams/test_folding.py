@@ -4,7 +4,8 @@ import pytest
 
 from featurestore.actions import DEFAULT_ACTIONS, ActionTable
 from featurestore.events import Event, UserId
-from featurestore.state import EMPTY_STATE, FoldRules
+from featurestore.fold import FoldRules
+from featurestore.state import EMPTY_STATE
 from streams.decoding import DecodedEvent
 from streams.engine import Record
 from streams.folding import fold_chunk

@@ -4,6 +4,7 @@ import pytest
 
 from featurestore.events import UserId
 from featurestore.state import UserState
+from featurestore.state_layout import Header
 from featurestore.store import Checkpoint
 from streams.engine import LOG_START
 from streams.errors import StartRefused
@@ -56,20 +57,20 @@ def test_only_what_lies_behind_the_checkpoint_is_still_to_be_written() -> None:
 
 
 def states(*user_ids: str, clock_ms: int = 1) -> dict[UserId, UserState]:
-    return {UserId(user_id): UserState(clock_ms=clock_ms) for user_id in user_ids}
+    return {UserId(user_id): UserState(Header(clock_ms=clock_ms).packed()) for user_id in user_ids}
 
 
 def test_the_cache_keeps_the_latest_users_and_their_latest_states() -> None:
     cache = StateCache()
     cache.put(states("a", "b", "c"), max_users=6)
     cache.put(states("b", clock_ms=2), max_users=6)
-    assert cache.get(UserId("b")) == UserState(clock_ms=2)
+    assert cache.get(UserId("b")) == UserState(Header(clock_ms=2).packed())
 
     for number in range(20):
         cache.put(states(f"later{number}"), max_users=6)
 
     assert cache.get(UserId("a")) is None
-    assert cache.get(UserId("later19")) == UserState(clock_ms=1)
+    assert cache.get(UserId("later19")) == UserState(Header(clock_ms=1).packed())
     assert 3 <= cache.num_kept <= 5
 
 

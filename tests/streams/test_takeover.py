@@ -6,6 +6,7 @@ import pytest
 
 from featurestore.events import UserId
 from featurestore.state import UserState
+from featurestore.state_layout import Header
 from featurestore.store import Checkpoint, MemoryStore
 from streams.accounting import WorkerAccounts
 from streams.engine import LOG_START, TP
@@ -58,7 +59,7 @@ def test_each_partition_goes_on_at_its_checkpoint(taken: Taken) -> None:
 def test_what_is_kept_stays_only_while_the_checkpoint_is_ours(taken: Taken) -> None:
     taken.commit(0, None, at(40))
     taken.take(P0)
-    state = {UserId("u1"): UserState(clock_ms=1)}
+    state = {UserId("u1"): UserState(Header(clock_ms=1).packed())}
     taken.partitions[0].states.put(state, 10)
 
     taken.take(P0, P1)
@@ -99,7 +100,7 @@ def test_a_jump_that_retention_explains_is_named_and_any_other_is_a_fault(taken:
 def test_giving_way_drops_what_is_kept_and_refuses_other_rules(taken: Taken) -> None:
     taken.take(P0)
     owned = taken.partitions[0]
-    owned.states.put({UserId("u1"): UserState(clock_ms=1)}, 10)
+    owned.states.put({UserId("u1"): UserState(Header(clock_ms=1).packed())}, 10)
 
     taken.partitions.give_way(owned, at(90))
     assert owned.checkpoint == at(90)

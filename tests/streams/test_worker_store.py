@@ -6,6 +6,7 @@ import pytest
 
 from featurestore.events import UserId
 from featurestore.state import UserState
+from featurestore.state_layout import Header
 from featurestore.store import Checkpoint, CommitResult, MemoryStore, StoreUnavailable
 from streams.accounting import WorkerAccounts
 from streams.errors import RestartNeeded
@@ -13,6 +14,10 @@ from streams.metrics import WorkerMetrics
 from streams.worker_store import WorkerStore
 
 U1 = UserId("u1")
+
+
+def state(clock_ms: int) -> UserState:
+    return UserState(Header(clock_ms=clock_ms).packed())
 
 
 def at(next_offset: int) -> Checkpoint:
@@ -40,10 +45,10 @@ def worker_store(store: MemoryStore) -> tuple[WorkerStore, WorkerMetrics]:
 def test_states_come_back_as_they_were_written() -> None:
     async def story() -> None:
         store, metrics = worker_store(MemoryStore())
-        state = UserState(clock_ms=5)
+        written = state(5)
 
-        assert await store.commit(0, None, at(3), {U1: state}, {}) is None
-        assert await store.load(0, [U1, UserId("u2")]) == {U1: state}
+        assert await store.commit(0, None, at(3), {U1: written}, {}) is None
+        assert await store.load(0, [U1, UserId("u2")]) == {U1: written}
         assert await store.checkpoint("events", 0) == at(3)
         labels = {"command": "commit"}
         count = metrics.registry.get_sample_value(
@@ -58,7 +63,7 @@ def test_a_commit_whose_answer_was_lost_is_a_success() -> None:
     async def story() -> None:
         store, metrics = worker_store(Forgetful())
 
-        assert await store.commit(0, None, at(3), {U1: UserState(clock_ms=5)}, {}) is None
+        assert await store.commit(0, None, at(3), {U1: state(5)}, {}) is None
         assert await store.commit(0, at(3), at(4), {}, {}) is None
         assert metrics.registry.get_sample_value("recsys_redis_errors_total") == 1
 
@@ -70,10 +75,10 @@ def test_another_owners_checkpoint_is_returned_and_nothing_written() -> None:
         shared = MemoryStore()
         ours, _ = worker_store(shared)
         theirs, _ = worker_store(shared)
-        await theirs.commit(0, None, at(9), {U1: UserState(clock_ms=9)}, {})
+        await theirs.commit(0, None, at(9), {U1: state(9)}, {})
 
-        assert await ours.commit(0, None, at(3), {U1: UserState(clock_ms=3)}, {}) == at(9)
-        assert await ours.load(0, [U1]) == {U1: UserState(clock_ms=9)}
+        assert await ours.commit(0, None, at(3), {U1: state(3)}, {}) == at(9)
+        assert await ours.load(0, [U1]) == {U1: state(9)}
 
     asyncio.run(story())
 
