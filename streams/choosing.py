@@ -83,7 +83,7 @@ class ChoiceFeaturer:
             return {}
         slates = [_compared(key, step.event.event_id, live) for step, key in chosen]
         asked = [
-            Asked(step.event.user_id, step.before, step.after.clock_ms, step.event.context)
+            Asked(step.event.user_id, step.before, step.clock_ms, step.event.context)
             for step, _ in chosen
         ]
         met = _met([len(keys) for keys in slates], np.concatenate(slates), live)

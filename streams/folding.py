@@ -8,26 +8,47 @@ costs a pointer. Pure.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
+from featurestore.actions import ActionTable, Effect
 from featurestore.events import Action, Event, Impression, UserId, Visit
 from featurestore.fold import FoldRules, Outcome, fold
 from featurestore.state import EMPTY_STATE, UserState
 from streams.decoding import DecodedEvent
 from streams.engine import Record
 
+NUM_PREVIOUS: Final = 3
+"""How many preceding positive items an action names: co-visitation counts so many steps back."""
+
 
 class Step(msgspec.Struct, frozen=True, gc=False):
-    """One event that counted, with its user's state before and after it."""
+    """One event that counted.
+
+    What its row says of the states is read here, while the fold has them in the processor's cache.
+
+    Attributes:
+        record: That carried it.
+        event: What happened.
+        before: The user's state just before.
+        after: And just after.
+        clock_ms: The user's clock after it.
+        session_num_actions: Actions of its session, itself included.
+        previous: Keys of the items of the last positive actions before a positive one, the latest
+            first; empty for other events.
+    """
 
     record: Record
     event: Event
     before: UserState
     after: UserState
+    clock_ms: int
+    session_num_actions: int
+    previous: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +81,56 @@ def fold_chunk(
     current: dict[UserId, UserState] = {}
     steps: list[Step] = []
     triggers: dict[UserId, Step] = {}
-    outcomes: dict[tuple[str, str], int] = {}
+    num_events: dict[type[Event], int] = {}
+    others: Counter[tuple[type[Event], Outcome]] = Counter()
     for decoded in events:
         event = decoded.event
         user_id = event.user_id
         before = current.get(user_id) or states.get(user_id, EMPTY_STATE)
+        previous = _previous(before, event, rules.table)
         folded = fold(before, event, rules)
-        after, outcome = folded.state, folded.outcome
-        counted = KINDS[type(event)], outcome
-        outcomes[counted] = outcomes.get(counted, 0) + 1
-        if outcome is Outcome.DUPLICATE:
-            continue
+        after, outcome, kind = folded.state, folded.outcome, type(event)
+        num_events[kind] = num_events.get(kind, 0) + 1
+        if outcome is not Outcome.OK:
+            others[kind, outcome] += 1
+            if outcome is Outcome.DUPLICATE:
+                continue
         current[user_id] = after
-        step = Step(decoded.record, event, before, after)
+        step = Step(
+            decoded.record,
+            event,
+            before,
+            after,
+            after.clock_ms,
+            after.session_num_actions,
+            previous,
+        )
         steps.append(step)
         if not isinstance(event, Impression):
             # Popped first, so that the users stand in the order of their last triggers.
             triggers.pop(user_id, None)
             triggers[user_id] = step
-    return FoldedChunk(current, steps, list(triggers.values()), outcomes)
+    return FoldedChunk(current, steps, list(triggers.values()), _outcomes(num_events, others))
+
+
+def _previous(before: UserState, event: Event, table: ActionTable) -> Sequence[int]:
+    if not isinstance(event, Action) or event.item_id is None:
+        return ()
+    if table.spec(event.action).effect is not Effect.POSITIVE:
+        return ()
+    return before.previous_positive_keys(NUM_PREVIOUS, table)
+
+
+def _outcomes(
+    num_events: Mapping[type[Event], int], others: Mapping[tuple[type[Event], Outcome], int]
+) -> dict[tuple[str, str], int]:
+    """Return the numbers by kind and outcome, from those of all and of what was not `ok`."""
+    outcomes = {(KINDS[kind], str(outcome)): num for (kind, outcome), num in others.items()}
+    for kind, num in num_events.items():
+        num_ok = num - sum(other for (of, _), other in others.items() if of is kind)
+        if num_ok:
+            outcomes[KINDS[kind], str(Outcome.OK)] = num_ok
+    return outcomes
 
 
 KINDS: Final[Mapping[type[Event], str]] = {

@@ -339,4 +339,4 @@ def _owed(triggers: Sequence[Step]) -> dict[UserId, Context | None]:
 
 def _asked_when_shown(step: Step) -> Asked:
     """An impression is featured on the state before it, at its own time."""
-    return Asked(step.event.user_id, step.before, step.after.clock_ms, step.event.context)
+    return Asked(step.event.user_id, step.before, step.clock_ms, step.event.context)

@@ -15,12 +15,8 @@ from featurestore.events import Action, Context, Impression
 from featurestore.features import SlateFeatures
 from models.context_popularity import circumstances
 from streams.examples import NO_ITEM, ActionRow, ChoiceRow, ImpressionRow, SlateRow, VisitRow
-from streams.folding import Step
+from streams.folding import NUM_PREVIOUS, Step
 from streams.listing import LoggedSlate
-
-NUM_PREVIOUS: Final = 3
-"""How many preceding positive items an action names: co-visitation counts so many steps back."""
-
 
 _PACKED: Final = [struct.Struct(f"<{num}Q") for num in range(NUM_PREVIOUS + 1)]
 _NOTHING: Final[dict[str, str]] = {}
@@ -62,10 +58,9 @@ def action_row(
     """
     spec = table.spec(event.action)
     is_positive = spec.effect is Effect.POSITIVE and event.item_id is not None
-    previous = step.before.previous_positive_keys(NUM_PREVIOUS, table) if is_positive else ()
     return ActionRow(
         offset=step.record.offset,
-        ts_ms=step.after.clock_ms,
+        ts_ms=step.clock_ms,
         user_id=event.user_id,
         item=NO_ITEM if event.item_id is None else items.of(event.item_id),
         action_code=spec.code,
@@ -73,16 +68,14 @@ def action_row(
         is_label=spec.is_label and event.item_id is not None,
         request_id=event.request_id or "",
         list_id=event.list_id or "",
-        previous=_PACKED[len(previous)].pack(*previous),
+        previous=_PACKED[len(step.previous)].pack(*step.previous),
         context=_kept(step, event.context, contexts) if is_positive else _NOTHING,
     )
 
 
 def visit_row(step: Step) -> VisitRow:
     """Return a visit's row."""
-    return VisitRow(
-        offset=step.record.offset, ts_ms=step.after.clock_ms, user_id=step.event.user_id
-    )
+    return VisitRow(offset=step.record.offset, ts_ms=step.clock_ms, user_id=step.event.user_id)
 
 
 def impression_row(
@@ -95,7 +88,7 @@ def impression_row(
     """Return an impression's row; features were computed on the state before it."""
     return ImpressionRow(
         offset=step.record.offset,
-        ts_ms=step.after.clock_ms,
+        ts_ms=step.clock_ms,
         user_id=event.user_id,
         request_id=event.request_id or "",
         list_id=event.list_id or "",
@@ -112,7 +105,7 @@ def choice_row(step: Step, choice: ChoiceFeatures) -> ChoiceRow:
     """Return the row of an action that no list led to."""
     return ChoiceRow(
         offset=step.record.offset,
-        ts_ms=step.after.clock_ms,
+        ts_ms=step.clock_ms,
         user_id=step.event.user_id,
         num_items=len(choice.indices),
         choice=choice.indices.astype("<i4").tobytes(),
@@ -124,7 +117,7 @@ def slate_row(step: Step, slate: LoggedSlate, items: ItemIndex) -> SlateRow:
     """Return the row of a list's candidates, all of them, with the next head's inputs."""
     return SlateRow(
         offset=step.record.offset,
-        ts_ms=step.after.clock_ms,
+        ts_ms=step.clock_ms,
         user_id=step.event.user_id,
         list_id=slate.list_id,
         items=[items.of(item_id) for item_id in slate.item_ids],
@@ -137,7 +130,7 @@ def slate_row(step: Step, slate: LoggedSlate, items: ItemIndex) -> SlateRow:
 
 def _kept(step: Step, context: Context | None, names: tuple[str, ...]) -> dict[str, str]:
     """The circumstances of an action that are counted; the session's step is that before it."""
-    num_before = max(step.after.session_num_actions - 1, 0)
+    num_before = max(step.session_num_actions - 1, 0)
     values = [context.get(name, _MISSING) for name in names] if context else ()
     return _counted(num_before, names, *values)
 
