@@ -5,9 +5,10 @@
 Kafka and Redis are real. 50,000 users already have 200 actions each; the events are one click of
 each user in random order, again and again, so that a user occurs at most once a slice. One process,
 one thread of BLAS. First a raw loop reads the same topic with aiokafka's getmany and orjson, three
-times, of which the median counts; then a worker folds it without lists (as it does while catching up), then with a list of 300 ranked
-candidates for every event, transformer included, ranked by the `next` head and by p(click). All
-figures are of one run; ratios compare between machines, events per CPU second between loads.
+times, of which the median counts; then a worker folds it without lists (as it does while catching
+up), then with a list of 300 ranked candidates for every event, transformer included, ranked by the
+`next` head and by p(click). All figures are of one run; ratios compare between machines, events per
+CPU second between loads.
 """
 
 # ruff: noqa: T201  (a benchmark prints)
