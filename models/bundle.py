@@ -6,7 +6,7 @@ A bundle is a folder that is never changed once written:
                             and the digest of all that
     items.json              item ids in the order of the item matrix
     weights.safetensors     weights and item matrix
-    encoder.onnx            the serving graph
+    encoder.onnx            the serving graph (of the kinds that are served as one)
     optimizer.safetensors   what a warm start needs and serving does not (optional)
 
 That one digest covers the whole. Files are read once, checked, and parsed from the bytes
@@ -37,8 +37,10 @@ ITEMS: Final = "items.json"
 WEIGHTS: Final = "weights.safetensors"
 ENCODER: Final = "encoder.onnx"
 OPTIMIZER: Final = "optimizer.safetensors"
-_REQUIRED: Final = frozenset({ITEMS, WEIGHTS, ENCODER})
-_KNOWN: Final = _REQUIRED | {OPTIMIZER}
+_REQUIRED: Final = frozenset({ITEMS, WEIGHTS})
+_KNOWN: Final = _REQUIRED | {ENCODER, OPTIMIZER}
+_SERVED_AS_GRAPH: Final = frozenset({"transformer"})
+"""The kinds whose bundle is of no use without a graph."""
 
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
@@ -117,7 +119,7 @@ def write_bundle(
     config: BundleConfig,
     item_ids: Sequence[str],
     weights: Arrays,
-    graph: bytes,
+    graph: bytes | None = None,
     optimizer: Arrays | None = None,
 ) -> Bundle:
     """Write a bundle under a name that does not exist yet, and return it as a reader sees it.
@@ -126,14 +128,18 @@ def write_bundle(
 
     Raises:
         FileExistsError: `folder` exists; bundles are never overwritten.
+        ValueError: no `graph`, but bundles of this kind are served as one.
     """
     if folder.exists():
         raise FileExistsError(f"{folder} exists; a bundle is never overwritten, choose a new name")
     contents = {
         ITEMS: json.dumps(list(item_ids), ensure_ascii=False).encode(),
         WEIGHTS: _tensor_bytes(weights),
-        ENCODER: graph,
     }
+    if graph is not None:
+        contents[ENCODER] = graph
+    elif config.kind in _SERVED_AS_GRAPH:
+        raise ValueError(f"a bundle of kind {config.kind!r} is served as a graph, none was given")
     if optimizer is not None:
         contents[OPTIMIZER] = _tensor_bytes(optimizer)
     body = {
@@ -217,7 +223,8 @@ def _parse_config(folder: Path, raw: bytes) -> tuple[BundleConfig, str, dict[str
         raise BundleRefused(f"{folder / CONFIG}: incomplete configuration ({error})") from error
     # Only names of ours are ever joined to the folder, so none can lead out of it.
     unknown = sorted(set(file_digests) - _KNOWN)
-    missing = sorted(_REQUIRED - set(file_digests))
+    required = _REQUIRED | ({ENCODER} if config.kind in _SERVED_AS_GRAPH else frozenset())
+    missing = sorted(required - set(file_digests))
     if unknown or missing:
         raise BundleRefused(f"{folder}: files {unknown} unknown, {missing} missing in {CONFIG}")
     return config, digest, file_digests

@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "dead-letters": ("dead_letters", "List refused events, and send them back"),
     "convert": ("logs", "Make an event file from a public log"),
     "replay": ("logs", "Send an event file to Kafka"),
+    "train": ("train", "Train a model on a finished log: an event file, or what Kafka holds"),
     "evaluate": ("evaluate", "Measure quality on an event file, without Kafka or Redis"),
     "compare": ("compare", "Join evaluations of one file into a page with plots and intervals"),
     "simulate": ("simulate", "Run the simulated storefront alone"),

@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from featurestore.keys import item_key
 from models.errors import SnapshotRefused
+from models.history import History, HistoryEvent
 from models.online import OnlineConfig, OnlineModels
 from models.retrieval import Query, Questions, Source
 from models.transformer.counters import CounterLog
-from models.transformer.history import History, HistoryEvent
 from streams.examples import (
     NO_ITEM,
     ActionRow,

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.encoder_inputs import user_buckets
+from models.history import History
 from models.transformer.counters import CounterInputs, CounterLog, empty_counters
-from models.transformer.history import History
 from models.transformer.state import TrainingState
 from models.transformer.windows import Batch, batches, gather, seen_items, training_sequences
 

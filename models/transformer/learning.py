@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.encoder_inputs import user_buckets
+from models.history import History
 from models.transformer.counters import CounterInputs, CounterLog, empty_counters
-from models.transformer.history import History
 from models.transformer.loss import Candidates, competition, draw_candidates, item_loss
 from models.transformer.network import CALIBRATION, MaskPool
 from models.transformer.state import TrainingState

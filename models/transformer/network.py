@@ -124,7 +124,9 @@ class Block(nn.Module):
         self.position_bias = nn.Parameter(torch.zeros(config.num_heads, config.length))
         self.time_slope = nn.Parameter(torch.zeros(config.num_heads, len(TIME_SCALES_S)))
 
-    def forward(self, hidden_BLM: Tensor, time_BLLS: Tensor, masks: MaskPool | None) -> Tensor:
+    def forward(
+        self, hidden_BLM: Tensor, time_BLLS: Tensor | None, masks: MaskPool | None
+    ) -> Tensor:
         """Return the block's output; `masks` is None outside training."""
         mixed_BLM = self._attend(self.attention_norm(hidden_BLM), time_BLLS)
         if masks:
@@ -136,14 +138,15 @@ class Block(nn.Module):
             out_BLM = masks.apply(out_BLM)
         return hidden_BLM + out_BLM
 
-    def _attend(self, hidden_BLM: Tensor, time_BLLS: Tensor) -> Tensor:
+    def _attend(self, hidden_BLM: Tensor, time_BLLS: Tensor | None) -> Tensor:
         num_batch, length, width = hidden_BLM.shape
         head_width = width // self.num_heads
         split = self.query_key_value(hidden_BLM).view(num_batch, length, 3, self.num_heads, -1)
         query_BHLE, key_BHLE, value_BHLE = split.permute(2, 0, 3, 1, 4)
         logits_BHLK = (query_BHLE / math.sqrt(head_width)) @ key_BHLE.transpose(-1, -2)
-        time_BHLK = (time_BLLS @ self.time_slope.T).permute(0, 3, 1, 2)
-        weights_BHLK = (logits_BHLK + time_BHLK + self.causal_bias(length)).softmax(-1)
+        if time_BLLS is not None:
+            logits_BHLK = logits_BHLK + (time_BLLS @ self.time_slope.T).permute(0, 3, 1, 2)
+        weights_BHLK = (logits_BHLK + self.causal_bias(length)).softmax(-1)
         mixed_BLHE = (weights_BHLK @ value_BHLE).transpose(1, 2)
         out_BLM: Tensor = self.attention_out(mixed_BLHE.reshape(num_batch, length, width))
         return out_BLM
@@ -175,7 +178,7 @@ class Network(nn.Module):
             nn.init.normal_(embedding.weight, std=1 / math.sqrt(config.item_width))
         token_width = config.item_width + config.action_width + config.gap_width + config.user_width
         self.token = nn.Linear(token_width, width)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_blocks))
+        self.blocks = self._body()
         self.final_norm = nn.LayerNorm(width)
         self.action_head = nn.Linear(width + config.gap_width, NUM_ACTIONS)
         context_width = width + config.gap_width + config.action_width
@@ -195,7 +198,7 @@ class Network(nn.Module):
         item_BLI: Tensor,
         action_BL: Tensor,
         gap_BL: Tensor,
-        time_BL: Tensor,
+        time_BL: Tensor | None,
         user_B: Tensor,
         masks: MaskPool | None = None,
         hidden_user_B: Tensor | None = None,
@@ -206,7 +209,8 @@ class Network(nn.Module):
             item_BLI: L2-normalised item vectors, zero where there is none.
             action_BL: action codes, int64.
             gap_BL: gap buckets, int64.
-            time_BL: seconds since the first token, float32.
+            time_BL: seconds since the first token, float32; None for a log without times, which
+                is the same as zeros and costs less.
             user_B: user buckets, int64.
             masks: dropout masks; None outside training.
             hidden_user_B: where true the user is hidden; None hides nobody.
@@ -217,11 +221,21 @@ class Network(nn.Module):
         user_BLU = user_BU[:, None, :].expand(-1, item_BLI.shape[1], -1)
         parts = [item_BLI, self.action_embedding(action_BL), self.gap_embedding(gap_BL), user_BLU]
         hidden_BLM = self.token(torch.cat(parts, -1))
-        time_BLLS = time_features(time_BL)
+        normed: Tensor = self.final_norm(self._contextualised(hidden_BLM, time_BL, masks))
+        return normed
+
+    def _body(self) -> nn.ModuleList:
+        """Return what makes states of tokens; another body overrides this and the next."""
+        return nn.ModuleList(Block(self.config) for _ in range(self.config.num_blocks))
+
+    def _contextualised(
+        self, hidden_BLM: Tensor, time_BL: Tensor | None, masks: MaskPool | None
+    ) -> Tensor:
+        """Return `[B, L, M]` whose entry at a token depends on that and earlier tokens alone."""
+        time_BLLS = None if time_BL is None else time_features(time_BL)
         for block in self.blocks:
             hidden_BLM = block(hidden_BLM, time_BLLS, masks)
-        normed: Tensor = self.final_norm(hidden_BLM)
-        return normed
+        return hidden_BLM
 
     def action_logits(self, state_PM: Tensor, request_gap_P: Tensor) -> Tensor:
         """Return the logits of the next action's type, `[P, A]`."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.transformer.history import History
+from models.history import History
 
 
 def first_vectors(

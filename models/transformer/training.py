@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import torch
 
+from models.history import History
 from models.transformer.counters import CounterLog
-from models.transformer.history import History
 from models.transformer.learning import Learner, Progress, TrainingConfig
 from models.transformer.state import TrainingState
 from models.transformer.windows import gather

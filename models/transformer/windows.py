@@ -1,5 +1,7 @@
 """Which sequences does a window of the history train on?
 
+Offline, everything at once: one sequence a user. On a stream a window at a time.
+
 A window is a range of rows in log order, hence of time. Each user who acted in it gives sequences
 whose targets are that user's actions in the window and whose tokens are the actions before each
 target, back to the beginning of the kept history; so every target sees earlier rows only.
@@ -16,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.encoder_inputs import NO_GAP, NOW, EncoderInputs, action_codes, gap_buckets, token_codes
-from models.transformer.history import History
+from models.history import History
 
 _START: Final = -1
 _LENGTH_BUCKETS: Final = (2, 4, 8, 16, 32, 64, 128)
@@ -79,11 +81,7 @@ def training_sequences(history: History, *, from_row: int, to_row: int, length: 
     """
     stop = min(to_row, history.end_row) - history.first_row
     start = max(from_row - history.first_row, 0)
-    users = history.users[: max(stop, 0)]
-    order_R = np.argsort(users, kind="stable")
-    sorted_users = users[order_R]
-    base_U = np.flatnonzero(np.r_[True, sorted_users[1:] != sorted_users[:-1]][: len(users)])
-    size_U = np.diff(np.r_[base_U, len(users)])
+    order_R, base_U, size_U = _by_user(history.users[: max(stop, 0)])
     is_target_R = order_R >= start
     targets_U = np.add.reduceat(is_target_R, base_U) if len(base_U) else size_U
     # Within a user rows are in log order, so the targets are the last ones.
@@ -100,6 +98,28 @@ def training_sequences(history: History, *, from_row: int, to_row: int, length: 
         target_S=target_S,
         end_S=end_S,
     )
+
+
+def whole_sequences(history: History, *, length: int) -> Sequences:
+    """Return one sequence a user: the newest `length` tokens, every one of which predicts.
+
+    Each token costs once, where `training_sequences` gives each target half a length of context.
+    """
+    order_R, base_U, size_U = _by_user(history.users)
+    first_U = np.maximum(_START, size_U - 1 - length)
+    return Sequences(
+        order_R=order_R, base_S=base_U, first_S=first_U, target_S=first_U + 1, end_S=size_U
+    )
+
+
+def _by_user(
+    users_R: npt.NDArray[np.uint64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the rows sorted by user, where each user begins there, and how many rows it has."""
+    order_R = np.argsort(users_R, kind="stable")
+    sorted_R = users_R[order_R]
+    base_U = np.flatnonzero(np.r_[True, sorted_R[1:] != sorted_R[:-1]][: len(users_R)])
+    return order_R, base_U, np.diff(np.r_[base_U, len(users_R)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,14 +189,18 @@ def seen_items(batch: Batch) -> npt.NDArray[np.int64]:
 
 
 def batches(
-    sequences: Sequences, generator: np.random.Generator, *, max_tokens: int
+    sequences: Sequences,
+    generator: np.random.Generator,
+    *,
+    max_tokens: int,
+    length_buckets: tuple[int, ...] = _LENGTH_BUCKETS,
 ) -> Iterator[Sequences]:
     """Yield all sequences, shuffled, in batches of similar length and at most `max_tokens`.
 
     Similar lengths keep the padding low. Where too few share a length they go with the next longer
     ones: a step on a handful of targets would be noise.
     """
-    bucket_S = np.searchsorted(_LENGTH_BUCKETS, sequences.lengths)
+    bucket_S = np.searchsorted(length_buckets, sequences.lengths)
     pieces: list[npt.NDArray[np.int64]] = []
     waiting = np.empty(0, np.int64)
     buckets = np.unique(bucket_S)

@@ -11,19 +11,40 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from models.recommender import FitProgress
+from models.registry import RECOMMENDERS
 from streams.commands.options import config_from, with_config
 from streams.comparison import NotComparable, compare
+from streams.config import Config
 from streams.evaluate import Evaluation
 from streams.evaluate import evaluate as run_evaluation
 from streams.evaluation_plan import Start
 from streams.evaluation_result import Ranked, Result, encode_result
+from streams.event_file import EventFileError
+from streams.finished_log import read_log
+from streams.offline import NothingToLearn, evaluate_offline
+from streams.offline_result import encode_offline_result
 
-_PROTOCOLS: Final = ("stream",)
+_STREAM: Final = "stream"
+_LEAVE_ONE_OUT: Final = "leave-one-out"
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--protocol", type=click.Choice(_PROTOCOLS), default="stream", show_default=True)
+@click.option(
+    "--protocol",
+    type=click.Choice((_STREAM, _LEAVE_ONE_OUT)),
+    default=_STREAM,
+    show_default=True,
+    help="leave-one-out is for comparison with papers; the options but --model are of stream.",
+)
+@click.option(
+    "--model",
+    "models",
+    type=click.Choice(sorted(RECOMMENDERS)),
+    multiple=True,
+    help="Of leave-one-out; again for another; all without it.",
+)
 @click.option(
     "--evaluate-from",
     "start",
@@ -55,6 +76,7 @@ _PROTOCOLS: Final = ("stream",)
 def evaluate(
     file: Path,
     protocol: str,
+    models: tuple[str, ...],
     start: str,
     sample: float,
     seed: int,
@@ -63,8 +85,14 @@ def evaluate(
     config_file: Path | None,
     overrides: tuple[str, ...],
 ) -> None:
-    """Run the live pipeline and learner over FILE, and say how good their answers were."""
-    del protocol  # one so far; the option is there so that a script names it
+    """Run the live pipeline and learner over FILE, and say how good their answers were.
+
+    With --protocol leave-one-out, train models on FILE and ask each for every user's last item.
+    """
+    config = config_from(config_file, overrides)
+    if protocol == _LEAVE_ONE_OUT:
+        _leave_one_out(file, models or tuple(RECOMMENDERS), config, overrides, out)
+        return
     try:
         begin = Start.parse(start)
     except ValueError as error:
@@ -83,13 +111,45 @@ def evaluate(
         task = bar.add_task("", total=None)
         result = run_evaluation(
             evaluation,
-            config_from(config_file, overrides),
+            config,
             lambda done, total: bar.update(task, completed=done, total=total),
         )
     if out is not None:
         out.write_bytes(encode_result(result))
         _draw(out, result)
     _print(Console(), result)
+
+
+def _leave_one_out(
+    file: Path,
+    models: tuple[str, ...],
+    config: Config,
+    overrides: tuple[str, ...],
+    out: Path | None,
+) -> None:
+    with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()) as bar:
+        tasks = {name: bar.add_task(name, total=1.0) for name in models}
+
+        def on_progress(name: str, progress: FitProgress) -> None:
+            bar.update(tasks[name], completed=progress.done)
+
+        try:
+            log = read_log(str(file), config)
+            result = evaluate_offline(
+                models, log, config, overrides=overrides, on_progress=on_progress
+            )
+        except (EventFileError, NothingToLearn) as error:
+            raise click.ClickException(str(error)) from error
+    if out is not None:
+        out.write_bytes(encode_offline_result(result))
+    table = Table(title=f"leave-one-out, {result.questions:,} users, {result.items:,} items")
+    for name in ("", "HR@10", "HR@20", "NDCG@10", "MRR@20", "pass", "CPU s"):
+        table.add_column(name)
+    for name, run in result.models.items():
+        test = run.test
+        figures = map(_figure, (test.hr_10, test.hr_20, test.ndcg_10, test.mrr_20))
+        table.add_row(name, *figures, str(run.best_pass), f"{run.fit_cpu_s:.0f}")
+    Console().print(table)
 
 
 def _draw(out: Path, result: Result) -> None:

@@ -89,6 +89,22 @@ def test_missing_file_is_refused(tmp_path: Path, name: str) -> None:
         load_bundle(tmp_path / "b")
 
 
+def test_only_kinds_that_are_served_as_a_graph_need_one(tmp_path: Path) -> None:
+    def write(kind: str) -> Bundle:
+        return write_bundle(
+            tmp_path / kind,
+            config=BundleConfig(
+                kind=kind, created_ms=0, cutoff_offset=0, cutoff_ms=0, metrics={}, settings={}
+            ),
+            item_ids=["a"],
+            weights={"counts": np.ones(1, np.float32)},
+        )
+
+    assert load_bundle(write("popularity").folder).file_digests.keys() == {ITEMS, WEIGHTS}
+    with pytest.raises(ValueError, match="graph"):
+        write("transformer")
+
+
 def test_another_version_is_refused_and_named(tmp_path: Path) -> None:
     _write(tmp_path / "b")
     _rewrite_config(tmp_path / "b", format_version=99)

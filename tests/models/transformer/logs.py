@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from models.transformer.history import History, HistoryEvent
+from models.history import History, HistoryEvent
 
 NUM_ITEMS = 60
 SESSION_ACTIONS = 6

@@ -1,8 +1,8 @@
 import numpy as np
 
+from models.history import History
 from models.transformer.counters import CounterLog
 from models.transformer.evaluation import rank_targets
-from models.transformer.history import History
 from models.transformer.network import NetworkConfig
 from models.transformer.state import TrainingState
 from tests.models.transformer.logs import NUM_ITEMS, history_of, planted_events

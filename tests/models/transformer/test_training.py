@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from models.bundle import load_bundle
+from models.history import History, HistoryEvent
 from models.transformer.bundling import Provenance, restore_state, write_state
 from models.transformer.counters import CounterLog
 from models.transformer.evaluation import rank_targets
-from models.transformer.history import History, HistoryEvent
 from models.transformer.network import NetworkConfig
 from models.transformer.new_items import first_vectors
 from models.transformer.state import TrainingState

@@ -3,8 +3,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.encoder_inputs import NO_GAP, NOW, START_ACTION, gap_buckets
-from models.transformer.history import History, HistoryEvent
-from models.transformer.windows import batches, gather, seen_items, training_sequences
+from models.history import History, HistoryEvent
+from models.transformer.windows import (
+    batches,
+    gather,
+    seen_items,
+    training_sequences,
+    whole_sequences,
+)
 from tests.models.transformer.logs import history_of
 
 
@@ -78,3 +84,13 @@ def test_every_row_of_the_window_is_predicted_once_from_earlier_rows(
             assert tokens == past[len(past) - len(tokens) :]
             assert len(tokens) >= min(len(past), length // 2)
     assert sorted(rows) == list(range(from_row, min(to_row, len(users))))
+
+
+def test_whole_sequences_predict_each_users_newest_actions_once() -> None:
+    history = _history()
+    batch = gather(history, whole_sequences(history, length=4))
+    assert sorted(batch.row_P.tolist()) == [0, 1, 2, 3, 4]
+    newest = gather(history, whole_sequences(history, length=2))
+    # The user of three actions loses the first as a target, and it becomes the first token.
+    assert sorted(newest.row_P.tolist()) == [1, 2, 3, 4]
+    assert newest.inputs.length_B.tolist() == [2, 2]

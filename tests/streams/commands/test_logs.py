@@ -10,6 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from featurestore.events import Action, Visit, decode_event
+from models.bundle import load_bundle
+from models.registry import load_recommender
+from streams import offline_result
 from streams.cli import _headrace
 from streams.evaluation_result import SCHEMA_PATH, decode_result
 from streams.event_file import read_values
@@ -90,3 +93,62 @@ def test_a_start_that_is_none_is_a_matter_of_usage(events_file: Path) -> None:
 
     assert done.exit_code == 2
     assert "--evaluate-from" in done.output
+
+
+@pytest.fixture
+def walks(tmp_path: Path) -> Path:
+    """Users who rate six of eight films in a circle, starting anywhere."""
+    log, target = tmp_path / "u.data", tmp_path / "walks.jsonl"
+    lines = [
+        f"u{user}\tfilm{(user + step) % 8}\t5\t{1_000_000 + 100 * user + step}\n"
+        for user in range(40)
+        for step in range(6)
+    ]
+    log.write_text("".join(lines))
+    CliRunner().invoke(_headrace, ["convert", "movielens", str(log), str(target)])
+    return target
+
+
+def test_offline_models_are_evaluated_and_their_result_fits_the_schema(
+    walks: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "R.json"
+    arguments = ["evaluate", str(walks), "--protocol", "leave-one-out", "--out", str(out)]
+    done = CliRunner().invoke(
+        _headrace, [*arguments, "--model", "popularity", "--model", "covisitation"]
+    )
+    assert done.exit_code == 0, done.output
+    assert "40 users, 8 items" in done.output
+    result = json.loads(out.read_bytes())
+    jsonschema.validate(result, json.loads(offline_result.SCHEMA_PATH.read_text()))
+    assert offline_result.SCHEMA_PATH.read_text() == offline_result.schema_text()
+    test = {name: run["test"] for name, run in result["models"].items()}
+    assert test["covisitation"]["ndcg@10"] > 0.9 > test["popularity"]["ndcg@10"]
+
+
+def test_a_model_is_trained_saved_and_never_overwritten(walks: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    arguments = ["train", "covisitation", "--from", str(walks), "--out", str(folder)]
+
+    done = CliRunner().invoke(_headrace, arguments)
+
+    assert done.exit_code == 0, done.output
+    bundle = load_bundle(folder)
+    assert bundle.digest[:12] in done.output
+    model = load_recommender(bundle)
+    scores = model.scores([model.sequence("u", ["film3"])])[0]
+    assert model.item_ids[int(scores.argmax())] == "film4"
+    again = CliRunner().invoke(_headrace, arguments)
+    assert again.exit_code == 1
+    assert "never overwritten" in again.output
+
+
+def test_a_log_that_nothing_can_be_held_out_of_is_refused(tmp_path: Path) -> None:
+    log, events = tmp_path / "ml-100k.inter", tmp_path / "events.jsonl"
+    log.write_text(HEADER + "u\tfilm\t5\t1000000\n")
+    CliRunner().invoke(_headrace, ["convert", "movielens", str(log), str(events)])
+
+    done = CliRunner().invoke(_headrace, ["train", "popularity", "--from", str(events)])
+
+    assert done.exit_code == 1
+    assert "none with three" in done.output

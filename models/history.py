@@ -8,6 +8,7 @@ restarted trainer goes on from there and never reads the log twice.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -153,6 +154,20 @@ class History:
         self.items[with_item] = renumbered[self.items[with_item]]
         return renumbered
 
+    def select(self, kept_R: npt.NDArray[np.bool_]) -> Self:
+        """Return a history of the chosen kept rows alone, with the same catalogue and codes.
+
+        It begins at row 0. What is pending (visits without an action yet) stays behind.
+        """
+        chosen = copy(self)
+        chosen.first_row = 0
+        chosen.item_ids = list(self.item_ids)
+        chosen._code_of = dict(self._code_of)  # noqa: SLF001 - of this class
+        chosen._pending_visits = {}  # noqa: SLF001 - of this class
+        columns = {name: self._column(name)[kept_R] for name in _COLUMNS}
+        chosen._adopt_columns(columns)  # noqa: SLF001 - of this class
+        return chosen
+
     def save(self, path: Path) -> None:
         """Write everything to one safetensors file, atomically."""
         arrays = {name: column[: self._size].copy() for name, column in self._columns.items()}
@@ -201,13 +216,17 @@ class History:
         history._pending_visits = dict(
             zip(arrays["pending_users"].tolist(), arrays["pending_visits_s"].tolist(), strict=True)
         )
-        history._size = len(arrays["users"])
-        spare = max(1024, history._size // 8)
-        history._columns = {
-            name: np.concatenate([arrays[name], np.zeros(spare, dtype)])
+        history._adopt_columns(arrays)
+        return history
+
+    def _adopt_columns(self, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take over columns, with room for more rows."""
+        self._size = len(columns["users"])
+        spare = max(1024, self._size // 8)
+        self._columns = {
+            name: np.concatenate([columns[name], np.zeros(spare, dtype)])
             for name, dtype in _COLUMNS.items()
         }
-        return history
 
     def _column(self, name: str) -> npt.NDArray[Any]:
         return self._columns[name][: self._size]

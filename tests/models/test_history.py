@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.encoder_inputs import hash_user
-from models.transformer.history import History, HistoryEvent, HistoryRefused
+from models.history import History, HistoryEvent, HistoryRefused
 
 
 def _action(user: str, time_s: int, item: str | None = "x") -> HistoryEvent:
@@ -93,3 +93,16 @@ def test_flipped_byte_is_refused(tmp_path: Path, place: float) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(HistoryRefused):
         History.load(path)
+
+
+def test_selected_history_keeps_codes_and_can_grow() -> None:
+    history = History()
+    history.append([_action("a", n, f"i{n}") for n in range(4)], from_offset=0, to_offset=1)
+    chosen = history.select(np.array([False, True, False, True]))
+    assert chosen.items.tolist() == [1, 3]
+    assert chosen.item_ids == history.item_ids
+    chosen.append([_action("b", n, "new") for n in range(2000)], from_offset=1, to_offset=2)
+    assert chosen.end_row == 2002
+    assert chosen.items[-1] == 4
+    assert history.end_row == 4
+    assert history.item_code("new") == -1

@@ -1,0 +1,1 @@
+"""Next-item models that learn from a finished log, one file each; see `models.registry`."""

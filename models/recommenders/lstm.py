@@ -1,0 +1,54 @@
+"""An LSTM with the tokens, heads, loss and item vectors of the transformer.
+
+It is the honest recurrent baseline: whatever the transformer gains, it gains by its body.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from typing_extensions import override
+
+from models.transformer.network import Network
+from models.transformer.recurrent import RecurrentConfig, RecurrentNetwork
+from models.transformer.sequence_recommender import SequenceRecommender
+from models.transformer.whole_training import WholeTrainingConfig
+
+_NETWORK = RecurrentConfig(
+    length=200, num_blocks=1, dropout=0.25, item_dropout=0.1, user_dropout=1.0
+)
+
+
+class LstmRecommender(SequenceRecommender):
+    """A recurrent state of the newest actions."""
+
+    name = "lstm"
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        network: Mapping[str, Any] | None = None,
+        training: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Set the sizes.
+
+        Args:
+            seed: of first weights, masks and order.
+            network: fields of `RecurrentConfig` that differ from the defaults.
+            training: fields of `WholeTrainingConfig` that differ from its defaults.
+        """
+        self._sizes = RecurrentConfig(**{**asdict(_NETWORK), **(network or {})})
+        super().__init__(WholeTrainingConfig(**(training or {})), seed=seed)
+
+    @override
+    def settings(self) -> Mapping[str, Any]:
+        return {
+            "seed": self._seed,
+            "network": asdict(self._sizes),
+            "training": asdict(self._training),
+        }
+
+    @override
+    def _encoder(self) -> Network:
+        return RecurrentNetwork(self._sizes)

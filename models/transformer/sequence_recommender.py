@@ -1,0 +1,163 @@
+"""How does a network of tokens become a recommender: fitted offline, scored, saved?
+
+The transformer and the LSTM differ in their body alone; everything here is common to both.
+
+Shape letters: B sequences, L tokens, N items, I item vector width, M model width.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+from typing_extensions import override
+
+from models.bundle import Arrays
+from models.encoder_inputs import ActionSequence, EncoderInputs, encoder_inputs, user_buckets
+from models.history import History
+from models.recommender import FitProgress, Recommender, UserSequence, Validate
+from models.transformer.network import Network
+from models.transformer.whole_training import SequenceNetwork, WholeLearner, WholeTrainingConfig
+
+_BATCH_TOKENS: Final = 8192
+_ACTION: Final = "target_action"
+
+
+class SequenceRecommender(Recommender):
+    """A network over the newest actions, and unit item vectors."""
+
+    def __init__(self, training: WholeTrainingConfig, *, seed: int) -> None:
+        """Set how it is trained; subclasses say what is trained."""
+        super().__init__()
+        self._training = training
+        self._seed = seed
+        self._target_action = 1
+        self._network = self._new_network()
+
+    @abstractmethod
+    def _encoder(self) -> Network:
+        """Return an untrained encoder; its weights come from torch's global generator."""
+
+    @override
+    def fit(self, history: History, *, validate: Validate | None = None) -> Iterator[FitProgress]:
+        self._adopt(history.item_ids)
+        self._network = self._new_network()
+        self._target_action = _commonest_action(history)
+        if not len(history.items):
+            yield FitProgress(done=1)
+            return
+        learner = WholeLearner(self._network, history, self._training, self._seed)
+        best, best_weights, best_epoch = -np.inf, learner.averaged(), 0
+        weights = best_weights
+        for epoch in range(self._training.max_epochs):
+            losses = []
+            for share, loss in learner.epoch(epoch):
+                losses.append(loss)
+                if share < 1:
+                    done = (epoch + share) / self._training.max_epochs
+                    yield FitProgress(done=done, epoch=epoch, loss=loss)
+            weights = learner.averaged()
+            judged = self._judged(weights, validate)
+            if judged is not None and judged > best:
+                best, best_weights, best_epoch = judged, weights, epoch
+            yield FitProgress(
+                done=(epoch + 1) / self._training.max_epochs,
+                epoch=epoch + 1,
+                loss=float(np.mean(losses)),
+                validation=judged,
+            )
+            if judged is not None and epoch - best_epoch >= self._training.patience:
+                break
+        self._network.load_state_dict(weights if validate is None else best_weights)
+
+    @override
+    def scores(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:
+        scores_BN = np.empty((len(sequences), len(self.item_ids)), np.float32)
+        limit = self._network.encoder.config.length
+        # Sequences of similar length share a batch, so that little padding is computed.
+        lengths = [min(len(sequence) + 1, limit) for sequence in sequences]
+        order = np.argsort(lengths, kind="stable")
+        size = max(_BATCH_TOKENS // max(lengths, default=1), 1)
+        for start in range(0, len(order), size):
+            chosen = order[start : start + size]
+            scores_BN[chosen] = self._scores_of([sequences[index] for index in chosen])
+        return scores_BN
+
+    @override
+    def weights(self) -> Arrays:
+        arrays = {name: value.numpy().copy() for name, value in self._network.state_dict().items()}
+        return {**arrays, _ACTION: np.array([self._target_action])}
+
+    @override
+    def restore(self, weights: Arrays) -> None:
+        self._network = self._new_network()
+        tensors = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
+        self._target_action = int(tensors.pop(_ACTION)[0])
+        self._network.load_state_dict(tensors)
+
+    def _new_network(self) -> SequenceNetwork:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed)
+            return SequenceNetwork(self._encoder(), len(self.item_ids)).eval()
+
+    def _judged(self, weights: Mapping[str, Tensor], validate: Validate | None) -> float | None:
+        """Return what `validate` says of these weights; training goes on with its own."""
+        if validate is None:
+            return None
+        network = self._network
+        self._network = self._new_network()
+        self._network.load_state_dict(weights)
+        try:
+            return validate(self)
+        finally:
+            self._network = network
+
+    @torch.inference_mode()
+    def _scores_of(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:
+        inputs = self._inputs(sequences)
+        network, items_NI = self._network.encoder, functional.normalize(self._network.items, dim=-1)
+        num_users = len(sequences)
+        hidden_BLM = network.encode(
+            functional.embedding(torch.from_numpy(inputs.item_BL), items_NI),
+            torch.from_numpy(inputs.action_BL),
+            torch.from_numpy(inputs.gap_BL),
+            torch.from_numpy(inputs.time_BL) if inputs.time_BL.any() else None,
+            torch.from_numpy(user_buckets(inputs.user_B, network.config.num_user_buckets)),
+            hidden_user_B=torch.full((num_users,), self._network.hides_users),
+        )
+        last_BM = hidden_BLM[torch.arange(num_users), torch.from_numpy(inputs.length_B - 1)]
+        query_BI, _ = network.queries(
+            last_BM,
+            torch.from_numpy(inputs.request_gap_B),
+            torch.full((num_users,), self._target_action),
+        )
+        scores_BN: npt.NDArray[np.float32] = (query_BI @ items_NI[1:].T).numpy()
+        return scores_BN
+
+    def _inputs(self, sequences: Sequence[UserSequence]) -> EncoderInputs:
+        rows_N = np.arange(1, len(self.item_ids) + 1)
+        return encoder_inputs(
+            [
+                ActionSequence(
+                    # Codes are keys here, raised by one since 0 is "no item".
+                    keys=(sequence.items + 1).astype(np.uint64),
+                    actions=sequence.actions,
+                    times_s=sequence.times_s.astype(np.int64),
+                    user=sequence.user,
+                )
+                for sequence in sequences
+            ],
+            length=self._network.encoder.config.length,
+            sorted_keys=rows_N.astype(np.uint64),
+            rows=rows_N,
+        )
+
+
+def _commonest_action(history: History) -> int:
+    """Return the action code that most rows with an item have: scores are about the next such."""
+    counts = np.bincount(history.actions[history.items >= 0], minlength=2)
+    return int(counts.argmax()) if counts.any() else 1

@@ -1,0 +1,202 @@
+"""How does a network learn whole user histories, again and again until it knows no better?
+
+For offline training alone: one sequence a user, all its positions predicted in one pass, the full
+softmax over the catalogue, and so many passes that regularisation decides. On a stream `training`
+does it in one chronological pass instead.
+
+The learning rate rises over the first steps and falls in a line to its end after `max_epochs`.
+What is judged and kept is an exponential average of the weights (Polyak & Juditsky 1992): it is as
+good after few passes as the weights themselves after a long cooling down.
+
+Shape letters: B sequences, L tokens, P predicted positions, N items, I item vector width.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.encoder_inputs import user_buckets
+from models.history import History
+from models.transformer.adam import Adam
+from models.transformer.full_softmax import MAX_QUERY_LENGTH, full_softmax_loss
+from models.transformer.network import MaskPool, Network
+from models.transformer.windows import Batch, batches, gather, seen_items, whole_sequences
+
+# Whole histories are long: fine steps keep the padding at 4 %.
+_LENGTH_BUCKETS: Final = (2, 4, 8, *range(16, 1024, 16))
+_LAST_RATE: Final = 0.02
+_AVERAGE_BEGINS: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeTrainingConfig:
+    """How the passes are made; the defaults suit a million actions on a few thousand items.
+
+    Attributes:
+        learning_rate: the largest, of the network's weights.
+        item_learning_rate: the largest, of the item vectors.
+        warm_up_steps: until the largest rate is reached.
+        max_epochs: passes until the rate has fallen to 2 %.
+        patience: passes without a better validation after which training ends.
+        max_batch_tokens: padded tokens of a batch. Small batches learn more a second here: the
+            cost is in the products, not in the steps.
+        averaging: weight of the past in the average of the weights, a step.
+        action_loss_weight: weight of the action type's cross-entropy against the item's; without
+            effect where a log has one type.
+        max_gradient_norm: of the network's gradient; larger ones are scaled down to it.
+    """
+
+    learning_rate: float = 5e-3
+    item_learning_rate: float = 1e-2
+    warm_up_steps: int = 200
+    max_epochs: int = 24
+    patience: int = 8
+    max_batch_tokens: int = 1024
+    averaging: float = 0.998
+    action_loss_weight: float = 0.2
+    max_gradient_norm: float = 1.0
+
+
+class SequenceNetwork(nn.Module):
+    """A user encoder together with the item vectors that it reads and scores.
+
+    Attributes:
+        encoder: the network.
+        items: item vectors `[N + 1, I]`, unit length; row 0 stands for "no item or unknown".
+    """
+
+    def __init__(self, encoder: Network, num_items: int) -> None:
+        super().__init__()
+        if encoder.config.temperature < 1 / MAX_QUERY_LENGTH:
+            raise ValueError(
+                f"temperature is {encoder.config.temperature}; below {1 / MAX_QUERY_LENGTH} the "
+                "softmax could overflow"
+            )
+        self.encoder = encoder
+        vectors = torch.randn(num_items + 1, encoder.config.item_width)
+        self.items = nn.Parameter(functional.normalize(vectors, dim=-1))
+        # Nothing competes with the vectors here, so they are trusted from the start.
+        nn.init.zeros_(encoder.trust_head.bias)
+
+    @property
+    def hides_users(self) -> bool:
+        """Whether users are never an input, neither here nor in serving."""
+        return self.encoder.config.user_dropout >= 1
+
+
+class WholeLearner:
+    """One fit of a network to a history; `epoch` makes a pass, `averaged` is what it has become."""
+
+    def __init__(
+        self, network: SequenceNetwork, history: History, config: WholeTrainingConfig, seed: int
+    ) -> None:
+        """Begin a fit; the history is not changed."""
+        torch.set_num_threads(1)
+        self._network = network
+        self._history = history
+        self._config = config
+        self._generator = np.random.default_rng(seed)
+        dropout = network.encoder.config.dropout
+        self._masks = MaskPool(dropout, torch.Generator().manual_seed(seed))
+        self._sequences = whole_sequences(history, length=network.encoder.config.length)
+        self._has_times = bool(len(history.times_s)) and bool(np.ptp(history.times_s))
+        self._has_types = len(np.unique(history.actions)) > 1
+        self._encoder_adam = Adam(network.encoder.parameters())
+        self._item_adam = Adam([network.items])
+        self._num_steps = 0
+        self._average = {name: value.clone() for name, value in network.state_dict().items()}
+
+    def epoch(self, number: int) -> Iterator[tuple[float, float]]:
+        """Make pass `number`, from 0; yield the share of it that is done and the step's loss."""
+        limit = self._config.max_batch_tokens
+        parts = list(
+            batches(
+                self._sequences, self._generator, max_tokens=limit, length_buckets=_LENGTH_BUCKETS
+            )
+        )
+        self._network.train()
+        for place, part in enumerate(parts):
+            share = (number + place / len(parts)) / self._config.max_epochs
+            loss = self._step(gather(self._history, part), share)
+            yield (place + 1) / len(parts), loss
+        self._network.eval()
+
+    def averaged(self) -> Mapping[str, Tensor]:
+        """Return a copy of the average of the weights, as the network's state."""
+        average = {name: value.clone() for name, value in self._average.items()}
+        average["items"] = functional.normalize(average["items"], dim=-1)
+        return average
+
+    def _step(self, batch: Batch, share_done: float) -> float:
+        self._encoder_adam.forget_gradients()
+        self._item_adam.forget_gradients()
+        loss, item_loss = self._losses(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        limit = self._config.max_gradient_norm
+        nn.utils.clip_grad_norm_(self._network.encoder.parameters(), limit)
+        scale = self._rate_scale(share_done)
+        self._encoder_adam.step(self._config.learning_rate * scale)
+        self._item_adam.step(self._config.item_learning_rate * scale)
+        self._num_steps += 1
+        self._average_weights()
+        return item_loss
+
+    def _rate_scale(self, share_done: float) -> float:
+        warm = min(1.0, (self._num_steps + 1) / self._config.warm_up_steps)
+        return warm * max(_LAST_RATE, 1 - share_done)
+
+    @torch.no_grad()
+    def _average_weights(self) -> None:
+        # Directions alone matter: unit length keeps steps comparable among the rows.
+        self._network.items.copy_(functional.normalize(self._network.items, dim=-1))
+        past = self._num_steps / (self._num_steps + _AVERAGE_BEGINS)
+        share = 1 - min(self._config.averaging, past)
+        for name, value in self._network.state_dict().items():
+            self._average[name].lerp_(value, share)
+
+    def _losses(self, batch: Batch) -> tuple[Tensor, float]:
+        """Return what is descended, and the mean cross-entropy of the items."""
+        network, inputs = self._network.encoder, batch.inputs
+        vector_NI = functional.normalize(self._network.items, dim=-1)
+        hidden_BLM = network.encode(
+            functional.embedding(torch.from_numpy(self._hide_items(inputs.item_BL)), vector_NI),
+            torch.from_numpy(inputs.action_BL),
+            torch.from_numpy(inputs.gap_BL),
+            torch.from_numpy(inputs.time_BL) if self._has_times else None,
+            torch.from_numpy(user_buckets(inputs.user_B, network.config.num_user_buckets)),
+            self._masks,
+            self._hidden_users(len(inputs.user_B)),
+        )
+        state_PM = hidden_BLM.flatten(0, 1)[torch.from_numpy(batch.position_P)]
+        request_gap_P = torch.from_numpy(batch.request_gap_P)
+        action_P = torch.from_numpy(batch.action_P)
+        seen_PL = seen_items(batch)
+        # What lists leave out is neither a target nor a candidate.
+        is_repeat_P = (seen_PL == batch.item_P[:, None]).any(1)
+        chosen = np.flatnonzero((batch.item_P >= 0) & ~is_repeat_P)
+        loss, item_loss = torch.zeros(()), 0.0
+        if len(chosen):
+            rows = torch.from_numpy(chosen)
+            query_PI, _ = network.queries(state_PM[rows], request_gap_P[rows], action_P[rows])
+            target_P = torch.from_numpy(batch.item_P[chosen])
+            loss = full_softmax_loss(query_PI, vector_NI[1:], target_P, seen_PL[chosen])
+            item_loss = float(loss.detach())
+        if self._has_types or not len(chosen):
+            logits_PA = network.action_logits(state_PM, request_gap_P)
+            action_loss = functional.cross_entropy(logits_PA, action_P)
+            loss = loss + self._config.action_loss_weight * action_loss
+        return loss, item_loss
+
+    def _hide_items(self, item_BL: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        share = self._network.encoder.config.item_dropout
+        return np.where(self._generator.random(item_BL.shape) < share, 0, item_BL)
+
+    def _hidden_users(self, num_users: int) -> Tensor:
+        share = self._network.encoder.config.user_dropout
+        return torch.from_numpy(self._generator.random(num_users) < share)
