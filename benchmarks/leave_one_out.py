@@ -20,14 +20,12 @@ from benchmarks.movielens import REAL_LOG, history_of, made_up_pairs, read_pairs
 from benchmarks.training_ours import peak_bytes
 from models.leave_one_out import (
     Accuracy,
-    LeaveOneOut,
     accuracy,
     leave_one_out,
     target_ranks,
-    validation_ndcg,
 )
-from models.recommender import Recommender
 from models.registry import RECOMMENDERS, new_recommender
+from streams.offline import Judge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,31 +49,17 @@ class Run:
     test: Accuracy
 
 
-class _Judge:
-    """Validates, and keeps the time that it takes out of the training's."""
-
-    def __init__(self, split: LeaveOneOut) -> None:
-        self._split = split
-        self.cpu_s = 0.0
-
-    def __call__(self, model: Recommender) -> float:
-        begun_s = time.process_time()
-        found = validation_ndcg(model, self._split.validation)
-        self.cpu_s += time.process_time() - begun_s
-        return found
-
-
 def run(name: str, seed: int, log: Path) -> Run:
     """Fit one model and test it."""
     pairs = read_pairs(log) if log.exists() else made_up_pairs()
     split = leave_one_out(history_of(pairs))
     model = new_recommender(name, **({"seed": seed} if _is_seeded(name) else {}))
-    judge = _Judge(split)
+    judge = Judge(split.validation)
     begun_s = time.process_time()
-    best, epoch = 0.0, 0
+    epoch = 0
     for step in model.fit(split.training, validate=judge):
-        if step.validation is not None and step.validation > best:
-            best, epoch = step.validation, step.epoch
+        if step.validation is not None and step.validation == judge.best:
+            epoch = step.epoch
     fit_s = time.process_time() - begun_s - judge.cpu_s
     return Run(
         name=name,
