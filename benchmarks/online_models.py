@@ -7,14 +7,16 @@ best of several passes: figures are for comparison within one run.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+from river import linear_model, optim
 
 from models.click_head import ClickHead, ClickHeadConfig
+from models.ftrl_classifier import FtrlClassifier
 from models.next_features import next_features
 from models.online import OnlineConfig, OnlineModels
 from models.ranking import best_first
@@ -124,7 +126,8 @@ def _clicks() -> None:
     relevance = generator.integers(0, _NUM_WEIGHTS, (*shape, num_relevance), dtype=np.int32)
     examination = generator.integers(0, _NUM_WEIGHTS, (*shape, num_examination), dtype=np.int32)
     labels = generator.random(shape) < 0.05
-    for config in (ClickHeadConfig(engine="ftrl"), ClickHeadConfig(engine="river")):
+    engines: tuple[Literal["slate", "ftrl", "river"], ...] = ("river", "ftrl", "slate")
+    for config in [ClickHeadConfig(engine=engine) for engine in engines]:
         head = ClickHead(config, _NUM_WEIGHTS)
         slates = list(zip(relevance, examination, labels, strict=True))
         _report(
@@ -135,9 +138,56 @@ def _clicks() -> None:
         )
     _report(
         "predict a slate",
-        lambda: [head.probabilities(r, e) for r, e in zip(relevance, examination, strict=True)],
+        lambda: [
+            head.slate_probabilities(r, e) for r, e in zip(relevance, examination, strict=True)
+        ],
         _NUM_SLATES,
     )
+    _estimators()
+
+
+def _estimators() -> None:
+    """Ours behind River's interface, beside River's own: predict, then learn."""
+    generator = np.random.default_rng(3)
+    num_features, num_values = sum(_NUM_FEATURES) + 1, 150
+    values = generator.integers(0, num_values, (_NUM_SLATES, _SLATE, num_features)).tolist()
+    names = [f"f{number}" for number in range(num_features)]
+    slates: list[list[dict[Hashable, Hashable]]] = [
+        [dict(zip(names, row, strict=True)) for row in slate] for slate in values
+    ]
+    labels = np.zeros((_NUM_SLATES, _SLATE), np.bool_)
+    labels[np.arange(_NUM_SLATES), generator.integers(0, _SLATE, _NUM_SLATES)] = True
+    ours = FtrlClassifier()
+    coded = [ours.code(slate) for slate in slates]
+
+    def coded_before() -> None:
+        for cells, clicked in zip(coded, labels, strict=True):
+            ours.predict_proba_slate(cells)
+            ours.learn_slate(cells, clicked)
+
+    def coded_here() -> None:
+        for slate, clicked in zip(slates, labels, strict=True):
+            cells = ours.code(slate)
+            ours.predict_proba_slate(cells)
+            ours.learn_slate(cells, clicked)
+
+    rivers = linear_model.LogisticRegression(optim.FTRLProximal(0.1, 1.0), intercept_lr=0.0)
+    few = [
+        ({f"{name}={value}": 1.0 for name, value in example.items()}, bool(label))
+        for slate, clicked in zip(slates[:30], labels, strict=False)
+        for example, label in zip(slate, clicked, strict=True)
+    ]
+
+    def of_river() -> None:
+        for example, label in few:
+            rivers.predict_proba_one(example)  # type: ignore[no-untyped-call]
+            rivers.learn_one(example, label)
+
+    what = f"predict and learn an example of {num_features} features"
+    number = _NUM_SLATES * _SLATE
+    _report(f"{what}, coded before", coded_before, number, is_rate=True)
+    _report(f"{what}, coding included", coded_here, number, is_rate=True)
+    _report(f"{what}, River", of_river, len(few), num_passes=3, is_rate=True)
 
 
 def _learn_all(head: ClickHead, slates: list[Slate]) -> None:
@@ -145,13 +195,21 @@ def _learn_all(head: ClickHead, slates: list[Slate]) -> None:
         head.learn(relevance, examination, labels)
 
 
-def _report(what: str, run: Callable[[], object], number: int, num_passes: int = 9) -> None:
+def _report(
+    what: str,
+    run: Callable[[], object],
+    number: int,
+    num_passes: int = 9,
+    *,
+    is_rate: bool = False,
+) -> None:
     best_s = float("inf")
     for _ in range(num_passes):
         began = time.process_time()
         run()
         best_s = min(best_s, time.process_time() - began)
-    print(f"{what:60s} {best_s / number * 1e6:8.1f} us")  # noqa: T201 - a benchmark prints
+    rate = f" {number / best_s:10,.0f} a second" if is_rate else ""
+    print(f"{what:60s} {best_s / number * 1e6:8.1f} us{rate}")  # noqa: T201 - a benchmark prints
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from featurestore.bins import NUM_PERCENTILES, Ints
-from featurestore.standing import NUM_ACTIONS
+from featurestore.standing import NUM_ACTIONS, NUM_TOUCHES
 
-LAYOUT_VERSION: Final = 1
+LAYOUT_VERSION: Final = 2
 """Raised whenever the same input would get other indices from the same configuration."""
 
 CLASSES: Final = 4
@@ -26,6 +26,9 @@ SCORES: Final = 33
 RATES: Final = 25
 VOLUMES: Final = 6
 AGES: Final = 19
+DWELLS: Final = 12
+RANKS: Final = 31
+RATIOS: Final = 20
 SITUATIONS: Final = 2 * NUM_ACTIONS * 4
 
 
@@ -37,12 +40,14 @@ class FeatureConfig:
         numeric: names of numbers that a shown item or a catalogue item carries.
         context: names of context values.
         context_buckets: into so many the values of one context name are hashed.
+        position_context: names of context values on which it depends how far down users look.
         click_codes: codes of the actions that p(click) predicts.
     """
 
     numeric: tuple[str, ...] = ("price",)
     context: tuple[str, ...] = ("device", "platform")
     context_buckets: int = 64
+    position_context: tuple[str, ...] = ("device",)
     click_codes: tuple[int, ...] = (1,)
 
 
@@ -67,7 +72,7 @@ class FeatureLayout:
     def relevance_templates(self) -> tuple[_Template, ...]:
         """Templates of the columns of `relevance`."""
         named = [
-            ("seconds_back", 15),
+            ("seconds_back*class", 15 * CLASSES),
             ("steps_back*action", 8 * NUM_ACTIONS),
             ("interactions", 8),
             ("item_clicks*class*session_clicks", 3 * 3 * 8),
@@ -78,11 +83,15 @@ class FeatureLayout:
             ("rate*volume", (RATES + 1) * VOLUMES),
             ("age", AGES + 1),
             ("category_share", 7),
+            ("touches*last_action", NUM_TOUCHES * NUM_ACTIONS),
+            ("dwell*class", DWELLS * CLASSES),
         ]
         for name in self.config.numeric:
             named += [
                 (f"{name}.percentile*last_action", (NUM_PERCENTILES + 1) * NUM_ACTIONS),
-                (f"{name}.to_interacted*class", 20 * 2),
+                (f"{name}.rank", RANKS + 1),
+                (f"{name}.to_interacted*class", RATIOS * 2),
+                (f"{name}.to_clicked*class", RATIOS * 2),
             ]
         named += [
             (f"{name}*class", self.config.context_buckets * CLASSES) for name in self.config.context
@@ -99,16 +108,20 @@ class FeatureLayout:
         """Templates of the columns of `examination`."""
         named = [
             ("position", POSITIONS),
-            ("position*interacted", POSITIONS * 6),
             ("position*class", POSITIONS * CLASSES),
             ("position*slate", POSITIONS * 2 * NUM_ACTIONS),
-            ("position*session_clicks", POSITIONS * 5),
+            ("position*last_touched", POSITIONS * POSITIONS),
             ("offset", OFFSETS),
-            ("offset*last_action", OFFSETS * NUM_ACTIONS),
+            ("offset_to_touched*clicks", OFFSETS * 2 * 3),
+            ("offset_to_lowest", OFFSETS),
+            ("offset_to_clicked", OFFSETS),
+        ]
+        named += [
+            (f"{name}.to_lowest_above*class", RATIOS * CLASSES) for name in self.config.numeric
         ]
         named += [
             (f"position*{name}", POSITIONS * self.config.context_buckets)
-            for name in self.config.context
+            for name in self.config.position_context
         ]
         return tuple(_Template(name, num_bins) for name, num_bins in named)
 

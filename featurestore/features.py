@@ -15,15 +15,18 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from featurestore.bins import Ints, bucket, log_bins, percentiles, steps
+from featurestore.bins import Ints, bucket, log_bins, steps
 from featurestore.feature_layout import (
     CLASSES,
+    DWELLS,
     OFFSETS,
     POSITIONS,
+    RANKS,
     VOLUMES,
     FeatureConfig,
     FeatureLayout,
 )
+from featurestore.numbers import lowest_above, percentile_bins, rank_bins, ratio_bins
 from featurestore.slates import SlateInput, SlatesInput
 from featurestore.standing import NUM_ACTIONS, Standing, standing_of
 from featurestore.state import UserState
@@ -136,7 +139,7 @@ def _relevance(
     touched = np.where(standing.is_last, 2, situation.acted)
     measured = _measured(layout, slates)
     columns = [
-        log_bins(standing.seconds_back + 1, 15),
+        log_bins(standing.seconds_back + 1, 15) * CLASSES + class_,
         log_bins(standing.steps_back + 1, 8) * NUM_ACTIONS + standing.action,
         np.minimum(standing.num_in_session, 7),
         (np.minimum(standing.num_clicks, 2) * 3 + touched) * 8 + session_clicks,
@@ -148,15 +151,24 @@ def _relevance(
         measured[0] * VOLUMES + measured[1],
         measured[2],
         _category_shares(slates),
+        standing.touches * NUM_ACTIONS + last_action,
+        log_bins(standing.dwell_s, DWELLS) * CLASSES + class_,
     ]
-    shares = _percentiles(slates)
+    shares = percentile_bins(slates)
     num_numeric = len(layout.config.numeric)
+    clicked = standing.num_clicks > 0
     for at in range(num_numeric):
+        values = slates.numeric[:, at]
         columns += [
             shares[at] * NUM_ACTIONS + last_action,
-            _to_interacted(slates.numeric[:, at], situation) * 2 + situation.acted,
+            rank_bins(values, slates.sizes, RANKS),
+            ratio_bins(values, situation.acted, slates) * 2 + situation.acted,
+            ratio_bins(values, clicked, slates) * 2 + situation.acted,
         ]
-    columns += [buckets_B[owners] * CLASSES + class_ for buckets_B in _buckets(layout, slates)]
+    columns += [
+        buckets_B[owners] * CLASSES + class_
+        for buckets_B in _buckets(layout, layout.config.context, slates)
+    ]
     for at in range(len(layout.source_names)):
         columns += [measured[3 + at], shares[num_numeric + at]]
     return columns
@@ -166,31 +178,63 @@ def _examination(layout: FeatureLayout, slates: SlatesInput, situation: _Situati
     """Of the items that were shown."""
     standing = situation.standing
     wide = slates.positions.astype(np.int64)
+    num = len(wide)
     position = np.minimum(wide, POSITIONS - 1)
-    owners = situation.owners[: len(wide)]
-    last = np.flatnonzero(standing.is_last[: len(wide)])[::-1]
-    last_position_B = np.zeros(slates.num_slates, np.int64)
-    # Written backwards, the first of several stays.
-    last_position_B[owners[last]] = wide[last]
-    offset = np.where(
-        situation.has_last_B[owners],
-        np.clip(wide - last_position_B[owners], -13, 13) + OFFSETS // 2,
-        0,
+    owners, class_ = situation.owners[:num], situation.class_[:num]
+    acted = situation.acted[:num]
+    touched_B = _position_of_last(wide, np.where(acted, standing.steps_back[:num], -1), owners)
+    lowest_B = np.zeros(slates.num_slates, np.int64)
+    np.maximum.at(lowest_B, owners[acted], wide[acted])
+    to_last, to_touched, to_lowest, to_clicked = (
+        _offsets(wide, position_B[owners])
+        for position_B in (
+            _position_of_last(wide, standing.is_last[:num] - 1, owners),
+            touched_B,
+            lowest_B,
+            _position_of_last(wide, standing.is_last_clicked[:num] - 1, owners),
+        )
     )
     slate_situation_B = situation.has_last_B * NUM_ACTIONS + standing.last_action
+    clicks = np.minimum(standing.num_clicks[:num], 2)
     return [
         position,
-        position * 6 + np.minimum(situation.num_interacted_B, 5)[owners],
-        position * CLASSES + situation.class_[: len(wide)],
+        position * CLASSES + class_,
         position * 2 * NUM_ACTIONS + slate_situation_B[owners],
-        position * 5 + np.minimum(standing.session_num_clicks, 4)[owners],
-        offset,
-        offset * NUM_ACTIONS + standing.last_action[owners],
+        position * POSITIONS + np.minimum(touched_B, POSITIONS - 1)[owners],
+        to_last,
+        (to_touched * 2 + situation.has_last_B[owners]) * 3 + clicks,
+        to_lowest,
+        to_clicked,
+        *(
+            lowest_above(slates.numeric[:num, at], wide, slates.sizes) * CLASSES + class_
+            for at in range(len(layout.config.numeric))
+        ),
         *(
             position * layout.config.context_buckets + buckets_B[owners]
-            for buckets_B in _buckets(layout, slates)
+            for buckets_B in _buckets(layout, layout.config.position_context, slates)
         ),
     ]
+
+
+def _position_of_last(positions: Ints, steps_back: Ints, owners: Ints) -> Ints:
+    """Where the item stands in each slate that was touched last, 0 if none was.
+
+    Args:
+        positions: int64[M], from 1.
+        steps_back: int64[M], since each item was touched; below 0 for never.
+        owners: int64[M], the slates, ascending.
+    """
+    position_B = np.zeros(owners[-1] + 1 if len(owners) else 0, np.int64)
+    touched = np.flatnonzero(steps_back >= 0)
+    # Written from the longest ago to the latest, and of equals the first in the slate last.
+    order = touched[np.lexsort((-positions[touched], -steps_back[touched]))]
+    position_B[owners[order]] = positions[order]
+    return position_B
+
+
+def _offsets(positions: Ints, from_: Ints) -> Ints:
+    """Bin how far below or above a position others are; 0 where there is none."""
+    return np.where(from_ > 0, np.clip(positions - from_, -13, 13) + OFFSETS // 2, 0)
 
 
 def _stacked(columns: Sequence[Ints], offsets: Ints) -> Indices:
@@ -201,12 +245,12 @@ def _stacked(columns: Sequence[Ints], offsets: Ints) -> Indices:
     return np.ascontiguousarray(stacked.T)
 
 
-def _buckets(layout: FeatureLayout, slates: SlatesInput) -> list[Ints]:
+def _buckets(layout: FeatureLayout, names: Sequence[str], slates: SlatesInput) -> list[Ints]:
     """The bucket of each slate's value, int64[B], by context name."""
     num_buckets = layout.config.context_buckets
     return [
         np.array([bucket(name, context.get(name), num_buckets) for context in slates.contexts])
-        for name in layout.config.context
+        for name in names
     ]
 
 
@@ -242,36 +286,6 @@ def _measured(layout: FeatureLayout, slates: SlatesInput) -> Ints:
     return steps(values, step=step, low=low, num_bins=num_bins)
 
 
-def _percentiles(slates: SlatesInput) -> Ints:
-    """Bin each item by the share of its slate's others that are below it, for every number."""
-    values = np.concatenate((slates.numeric.T, slates.source_scores.T))
-    if not values.size:
-        return np.empty(values.shape, np.int64)
-    # Apart, or what was shown would be padded to as many items as there are candidates.
-    num_shown = len(slates.positions)
-    num_slates = int(slates.starts.searchsorted(num_shown))
-    return np.concatenate(
-        (
-            _slate_percentiles(values[:, :num_shown], slates.sizes[:num_slates]),
-            _slate_percentiles(values[:, num_shown:], slates.sizes[num_slates:]),
-        ),
-        axis=1,
-    )
-
-
-def _slate_percentiles(values: npt.NDArray[np.float32], sizes: Ints) -> Ints:
-    if not values.size:
-        return np.empty(values.shape, np.int64)
-    # What a slate is shorter than the longest is missing, and missing values count for nothing.
-    num_slates, longest = len(sizes), int(sizes.max())
-    padded = np.full((len(values), num_slates * longest), np.nan, values.dtype)
-    padding_before = np.arange(num_slates) * longest - (sizes.cumsum() - sizes)
-    places = np.arange(values.shape[1]) + np.repeat(padding_before, sizes)
-    padded[:, places] = values
-    bins = percentiles(padded.reshape(len(values), num_slates, longest))
-    return bins.reshape(padded.shape)[:, places]
-
-
 def _category_shares(slates: SlatesInput) -> Ints:
     """Bin the share of the user's last actions that were in the item's category; 6 is none."""
     num_recent_B = np.array([len(recent) for recent in slates.recent_categories], np.int64)
@@ -283,22 +297,3 @@ def _category_shares(slates: SlatesInput) -> Ints:
     of_items = counts[slates.owners * width + np.maximum(slates.categories, 0)]
     shares = of_items / np.maximum(num_recent_B, 1)[slates.owners]
     return np.where(slates.categories < 0, _NO_CATEGORY, np.ceil(shares * 5)).astype(np.int64)
-
-
-def _to_interacted(values: npt.NDArray[np.float32], situation: _Situation) -> Ints:
-    """Bin the log-ratio to the mean of the slate's interacted items; 0 is no such, 19 NaN."""
-    owners, num_slates = situation.owners, len(situation.has_last_B)
-    references = np.flatnonzero(situation.acted & (values > 0))
-    if not len(references):
-        return np.zeros(len(values), np.int64)
-    logs = np.log(np.where(values > 0, values, np.nan).astype(np.float64))
-    num_B = np.bincount(owners[references], minlength=num_slates)
-    sum_B = np.bincount(owners[references], weights=logs[references], minlength=num_slates)
-    ratios = logs - (sum_B / np.maximum(num_B, 1))[owners]
-    bins: Ints = steps(ratios[None], step=_RATIO_STEP, low=_RATIO_LOW, num_bins=_RATIO_BINS)[0]
-    return np.where(num_B[owners] > 0, bins + 1, 0)
-
-
-_RATIO_STEP: Final = np.array([1 / 6])
-_RATIO_LOW: Final = np.array([-1.5])
-_RATIO_BINS: Final = np.array([18])

@@ -22,6 +22,13 @@ Keys = npt.NDArray[np.uint64]
 NO_ACTION: Final = 0
 NUM_ACTIONS: Final = 17
 """Kinds of action that features tell apart: none, then codes 0 to 14, then all beyond."""
+NUM_TOUCHES: Final = 8
+"""Sets of the three coarse kinds of `Standing.touches`."""
+MAX_DWELL_S: Final = 600
+"""Longest time after one action that counts as spent on its item: beyond it the user was away."""
+
+_UNLISTED: Final = 0
+"""The code of actions that the deployment does not list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +43,11 @@ class Standing:
             the session.
         seconds_back: int64[N], the same in seconds.
         action: int64[N], kind of the last action on the item in the session, 0 for none.
+        touches: int64[N], how it was touched in the session: 1 if clicked, plus 2 if by another
+            action of the deployment's list, plus 4 if by one that is not listed.
+        dwell_s: int64[N], seconds from each action on the item in the session to the next action.
         is_last: bool[N], whether the session's last action on any item was on this one.
+        is_last_clicked: bool[N], whether the session's last click was on this item.
         session_num_actions: int64[B], of the user's session.
         session_num_clicks: int64[B], of the session.
         last_action: int64[B], kind of the session's last action, 0 for none.
@@ -48,7 +59,10 @@ class Standing:
     steps_back: Ints
     seconds_back: Ints
     action: Ints
+    touches: Ints
+    dwell_s: Ints
     is_last: Bools
+    is_last_clicked: Bools
     session_num_actions: Ints
     session_num_clicks: Ints
     last_action: Ints
@@ -79,6 +93,11 @@ def standing_of(states: Sequence[UserState], keys: Keys, sizes: Ints, is_click: 
     acted = num_in_session > 0
     steps_back = same[:, ::-1].argmax(axis=1) if num_held else num_in_session
     last_at = num_held - 1 - steps_back
+    # Few of the held actions are on one of the items: from here on only those.
+    item, column = np.nonzero(same_in_session)
+    touches = np.zeros(len(found), np.int64)
+    np.bitwise_or.at(touches, item, held.touches(clicks_BH, of[item], column))
+    dwell_s = np.bincount(item, held.dwell_s(of[item], column), len(found)).astype(np.int64)
     num = len(keys)
     return Standing(
         num_in_session=_spread(num_in_session, found, num),
@@ -89,7 +108,10 @@ def standing_of(states: Sequence[UserState], keys: Keys, sizes: Ints, is_click: 
             np.where(acted, held.seconds_back(of, last_at), -1), found, num, fill=-1
         ),
         action=_spread(np.where(acted, kinds_BH[of, last_at], NO_ACTION), found, num),
-        is_last=keys == np.repeat(held.last_keys(), sizes),
+        touches=_spread(touches, found, num),
+        dwell_s=_spread(dwell_s, found, num),
+        is_last=keys == np.repeat(held.last_keys(held.in_session_BH), sizes),
+        is_last_clicked=keys == np.repeat(held.last_keys(clicks_BH), sizes),
         session_num_actions=np.array([state.session_num_actions for state in states], np.int64),
         session_num_clicks=clicks_BH.sum(axis=1),
         last_action=(
@@ -116,11 +138,22 @@ class _Held(NamedTuple):
         seconds: Ints = to_last_BH[users, columns]
         return seconds
 
-    def last_keys(self) -> Keys:
-        """The item of each session's last action on any, 0 without one."""
+    def dwell_s(self, users: Ints, columns: Ints) -> Ints:
+        """Seconds from some actions to their users' next ones; none after the last."""
+        seconds: Ints = np.minimum(seconds_of_gaps(self.gaps_BH[users, columns]), MAX_DWELL_S)
+        return seconds
+
+    def touches(self, clicks_BH: Bools, users: Ints, columns: Ints) -> Ints:
+        """The bit of each of some actions, see `Standing.touches`."""
+        listed = np.where(self.codes_BH[users, columns] == _UNLISTED, 4, 2)
+        bits: Ints = np.where(clicks_BH[users, columns], 1, listed)
+        return bits
+
+    def last_keys(self, among_BH: Bools) -> Keys:
+        """The item of each user's last one of some actions on any item, 0 without one."""
         if not self.keys_BH.shape[1]:
             return np.zeros(len(self.keys_BH), np.uint64)
-        of_items_BH = (self.keys_BH != 0) & self.in_session_BH
+        of_items_BH = (self.keys_BH != 0) & among_BH
         columns = self.keys_BH.shape[1] - 1 - of_items_BH[:, ::-1].argmax(axis=1)
         users = np.arange(len(self.keys_BH))
         last = np.where(of_items_BH[users, columns], self.keys_BH[users, columns], 0)

@@ -5,35 +5,56 @@
 Relevance says how well item and user fit, examination whether the user looked there (position,
 device). Ranking uses relevance alone; a prediction of clicks uses both.
 
-Two engines learn the same model: "ftrl", ours, a whole slate in one step, and "river", River's own
-LogisticRegression with FTRLProximal, example by example. What either has learned lies in the table
-as numbers, so that a restored learner goes on bit by bit as if it had never stopped.
+Four engines: "slate" knows that at most one item of a slate is clicked (docs/adr/0013), "ftrl"
+takes every item for itself, "pairwise" only learns which of two items is clicked rather, all a
+whole slate in one step; "river" is "ftrl" by River's own LogisticRegression with FTRLProximal,
+example by example. What any has learned lies in the table as numbers, so that a restored learner
+goes on bit by bit as if it had never stopped.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 
 from models.columns import ColumnSpec
-from models.ftrl import FtrlConfig, ftrl_step, ftrl_weights, sigmoid
+from models.ftrl import (
+    FtrlConfig,
+    Objective,
+    click_gradients,
+    ftrl_step,
+    ftrl_weights,
+    sigmoid,
+    slate_probabilities,
+)
 from models.tables import Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+Engine: TypeAlias = Literal["slate", "ftrl", "pairwise", "river"]
+
+_OBJECTIVES: Final[dict[Engine, Objective]] = {
+    "slate": "slate",
+    "ftrl": "item",
+    "pairwise": "pair",
+    "river": "item",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClickHeadConfig:
     """Which engine learns, and how fast.
 
-    Default "ftrl": for 300 slates of 20 a second, 33 features each, River's engine needs .4 of a
-    core, ours .01 (benchmarks/online_models.py prints both).
+    Default "slate": an attribution that closes a slate at its first click leaves at most one. For
+    300 slates of 20 a second, 33 features each, River's engine needs .4 of a core, ours .01
+    (benchmarks/online_models.py prints both).
     """
 
-    engine: Literal["ftrl", "river"] = "ftrl"
+    engine: Engine = "slate"
     ftrl: FtrlConfig = field(default_factory=FtrlConfig)
 
 
@@ -74,6 +95,7 @@ class ClickHead:
             meaning=num_weights,
         )
         self.table.grow(num_weights + 1)
+        self._objective = _OBJECTIVES[config.engine]
         self._engine: _Engine
         if config.engine == "river":
             # River takes three seconds and 85 MB to import: only who asks for it pays.
@@ -81,7 +103,7 @@ class ClickHead:
 
             self._engine = RiverEngine(self.table, config.ftrl)
         else:
-            self._engine = _FtrlEngine(self.table, config.ftrl)
+            self._engine = _FtrlEngine(self.table, config.ftrl, self._objective)
 
     @property
     def evidence(self) -> float:
@@ -104,8 +126,20 @@ class ClickHead:
     def probabilities(
         self, relevance: NDArray[np.integer], examination: NDArray[np.integer] | None = None
     ) -> NDArray[np.float64]:
-        """p(click) of each item; without `examination`, by relevance alone."""
+        """p(click) of each item where it is shown alone; without `examination`, by relevance."""
         return sigmoid(self.logits(relevance, examination))
+
+    def slate_probabilities(
+        self, relevance: NDArray[np.integer], examination: NDArray[np.integer] | None = None
+    ) -> NDArray[np.float64]:
+        """p(click) of each item of one slate, among the others; mere scores if "pairwise"."""
+        logits = self.logits(relevance, examination)
+        return slate_probabilities(logits) if self._objective == "slate" else sigmoid(logits)
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether what it predicts is one, and not only an order of a slate's items."""
+        return self._objective != "pair"
 
     def learn(
         self,
@@ -138,7 +172,8 @@ class ClickHead:
 class _FtrlEngine:
     """FTRL-Proximal, one step a slate, on the table's own arrays."""
 
-    def __init__(self, table: Table, config: FtrlConfig) -> None:
+    def __init__(self, table: Table, config: FtrlConfig, objective: Objective) -> None:
+        self._objective = objective
         self._z, self._n = table.columns["z"], table.columns["n"]
         self._config = config
         self.weights = ftrl_weights(self._z.values, self._n.values, config)
@@ -150,7 +185,8 @@ class _FtrlEngine:
         example_weights: NDArray[np.float64],
     ) -> None:
         logits = self.weights[cells].sum(axis=1)
-        gradients = (sigmoid(logits) - labels) * example_weights
+        gradients = click_gradients(logits, labels, self._objective)
+        gradients *= example_weights
         flat = cells.ravel()
         ftrl_step(
             self._z.values,

@@ -28,6 +28,7 @@ from streams.config_reader import Problem, Secret, read_section
 from streams.metric_families import SOURCES
 from streams.sections import (
     AttributionConfig,
+    EvaluationConfig,
     FeaturesConfig,
     KafkaConfig,
     LearnerConfig,
@@ -52,7 +53,9 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
 CONFIG_VARIABLE: Final = "HEADRACE_CONFIG"
 _DAY_MS: Final = 86_400_000
 _LISTS: Final = frozenset({"kafka.brokers"})
-_OPERATIONAL: Final = frozenset({"kafka", "redis", "worker", "learner", "trainer", "gate"})
+_OPERATIONAL: Final = frozenset(
+    {"kafka", "redis", "worker", "learner", "trainer", "gate", "evaluation"}
+)
 
 
 class ConfigRefused(ValueError):
@@ -86,6 +89,7 @@ class Config:
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     choice: ChoiceConfig = field(default_factory=ChoiceConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:
         """Refuse parts that contradict each other.
@@ -127,6 +131,7 @@ class Config:
             numeric=self.features.numeric,
             context=self.features.context,
             context_buckets=self.features.context_buckets,
+            position_context=self.features.position_context,
             click_codes=labels,
         )
         return FeatureLayout(config=features, source_names=self.features.sources)

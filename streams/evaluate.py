@@ -37,6 +37,7 @@ from streams.engine import Record
 from streams.evaluation_lists import Judge, JudgedList, place_in
 from streams.evaluation_outcomes import OutcomeLog
 from streams.evaluation_plan import Plan, Start, plan
+from streams.evaluation_rankers import EvaluationRankers
 from streams.evaluation_result import (
     AttributionRule,
     Cost,
@@ -145,6 +146,12 @@ class _Run:
         self._log = OutcomeLog()
         self._items = ItemTally(self._log)
         self._clicks = ClickTally(planned.first, self._log)
+        self._rankers = EvaluationRankers(
+            config.evaluation.rankers,
+            config.feature_layout(),
+            first_event=planned.first,
+            interval_ms=int(config.evaluation.train_interval_s * 1000),
+        )
         self._outcomes: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._digest = blake2b(digest_size=16)
@@ -184,7 +191,9 @@ class _Run:
 
     def finish(self) -> None:
         """Close the slates that are open at the file's end."""
-        self._clicks.add(self._fold.flush())
+        effects = self._fold.flush()
+        self._clicks.add(effects)
+        self._rankers.settle(effects)
 
     def result(self, evaluation: Evaluation, cost: Cost) -> Result:
         """Return the figures."""
@@ -210,6 +219,7 @@ class _Run:
             sources=self._items.sources(),
             models=self._items.models(),
             click=self._clicks.quality(),
+            rankers=self._rankers.quality(),
             ingested=Ingested(
                 outcomes=dict(sorted(self._outcomes.items())),
                 refused=dict(sorted(self._refused.items())),
@@ -243,7 +253,9 @@ class _Run:
             event, state = events[0].event, effects.states[made.user_id]
             asked = Asked(made.user_id, state, state.clock_ms, event.context)
             self._stored[made.user_id] = self._judge.judged(made, ranked, asked)
-        self._clicks.add(self._fold.fold(effects.record, place))
+        learned = self._fold.fold(effects.record, place)
+        self._clicks.add(learned)
+        self._rankers.take(effects.record, learned)
         if self._trainer is not None:
             self._trainer.take(effects.record, place)
         for (_, outcome), number in effects.outcomes.items():

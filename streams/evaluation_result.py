@@ -179,6 +179,8 @@ class Result(Struct, frozen=True, kw_only=True):
         sources: Each recall source alone, ordering by its own score.
         models: Each order of the same candidates: the next head, the tuned source order, p(click).
         click: p(click).
+        rankers: The same of each ranker that was compared, on the same slates; an order without
+            probabilities has no entropy, logloss and calibration.
         ingested: What the file held.
         bundles: Deep models trained in the run, in order.
         cost: What it cost.
@@ -198,6 +200,7 @@ class Result(Struct, frozen=True, kw_only=True):
     sources: dict[str, ServedAndAsked]
     models: dict[str, ServedAndAsked]
     click: ClickQuality
+    rankers: dict[str, ClickQuality] = field(default_factory=dict)
     ingested: Ingested
     bundles: list[BundleRun]
     cost: Cost

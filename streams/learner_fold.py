@@ -241,8 +241,8 @@ class LearnerFold:
         relevance = unpack_int32(row.relevance, num_items)
         examination = unpack_int32(row.examination, num_items)
         return Predicted(
-            as_shown=click.probabilities(relevance, examination),
-            by_relevance=click.probabilities(relevance),
+            as_shown=click.slate_probabilities(relevance, examination),
+            by_relevance=click.slate_probabilities(relevance),
         )
 
     def _act(

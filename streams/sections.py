@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from featurestore.store import MAX_LISTS_PER_COMMIT
+from models.slate_ranker import RANKERS
 from streams.config_reader import Secret
 
 
@@ -155,13 +156,40 @@ class FeaturesConfig:
         numeric: Numbers that shown items or the catalogue's attributes carry.
         context: Context values of events.
         context_buckets: Into so many the values of one name are hashed.
+        position_context: Context values on which it depends how far down users look.
         sources: Recall sources whose scores are seen.
     """
 
     numeric: tuple[str, ...] = ("price",)
     context: tuple[str, ...] = ("device", "platform")
     context_buckets: int = 64
+    position_context: tuple[str, ...] = ("device",)
     sources: tuple[str, ...] = ("trending", "covisitation", "fresh", "transformer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationConfig:
+    """What `headrace evaluate` compares beside the system's own lists and predictions.
+
+    Attributes:
+        rankers: Names among `models.slate_ranker.RANKERS`.
+        train_interval_s: Event time between two trainings of those that are not online.
+    """
+
+    rankers: tuple[str, ...] = ()
+    train_interval_s: float = 3600.0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no ranker.
+
+        Raises:
+            ValueError: Naming them.
+        """
+        if unknown := sorted(set(self.rankers) - set(RANKERS)):
+            expected, found = ", ".join(RANKERS), ", ".join(unknown)
+            raise ValueError(f"evaluation.rankers among {expected} (found {found})")
+        if self.train_interval_s <= 0:
+            raise ValueError(f"evaluation.train_interval_s above 0 (found {self.train_interval_s})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from featurestore.events import Event
 from featurestore.features import FeatureConfig, FeatureLayout, SlateInput, slate_features
 from featurestore.keys import item_keys
+from featurestore.standing import NUM_ACTIONS
 from featurestore.state import EMPTY_STATE
 from tests.featurestore.user_events import RULES, SMALL_RULES, action, event_lists, folded, shown
 
 LAYOUT = FeatureLayout(source_names=("trending", "covisitation"))
-GOLDEN = Path(__file__).parent / "golden" / "slate_features_v1.txt"
-SLATE_WIDE = ("slate", "percentile", "to_interacted")
+GOLDEN = Path(__file__).parent / "golden" / "slate_features_v2.txt"
+SLATE_WIDE = ("slate", "percentile", "rank", "to_interacted", "to_clicked")
 
 
 def slate(num: int = 9, seed: int = 0) -> SlateInput:
@@ -130,9 +131,8 @@ def test_the_users_own_actions_are_told_apart() -> None:
 
 def test_times_count_back_from_the_last_action() -> None:
     features = slate_features(LAYOUT, folded(session(), rules=RULES), slate()).relevance
-    assert column("seconds_back", features)[1] == 2
-    assert column("seconds_back", features)[4] == 2
-    assert column("seconds_back", features)[0] == 0
+    bin_times_four_plus_class = column("seconds_back*class", features)
+    assert [bin_times_four_plus_class[at] for at in (0, 1, 4)] == [0, 2 * 4 + 3, 2 * 4 + 2]
 
 
 def test_an_item_that_has_left_the_history_is_known_as_seen() -> None:
@@ -174,6 +174,30 @@ def test_a_price_is_judged_against_those_the_user_has_touched() -> None:
     ).relevance
     ratio_times_two_plus_touched = column("price.to_interacted*class", features)
     assert ratio_times_two_plus_touched == [21, 20, 28, 38, 38]
+
+
+def test_a_price_is_judged_against_the_lowest_that_was_shown_above() -> None:
+    prices = np.array([[100.0], [50.0], [100.0], [np.nan], [50.0]], np.float32)
+    inputs = dataclasses.replace(slate(5), numeric=prices)
+    at = LAYOUT.names.index("price.to_lowest_above*class")
+    features = slate_features(LAYOUT, EMPTY_STATE, inputs).examination
+    bins = (features[:, at - LAYOUT.relevance_width] - LAYOUT.offsets[at]) // 4
+    assert bins.tolist() == [0, 5, 14, 19, 10]
+
+
+def test_how_an_item_was_touched_is_told_apart() -> None:
+    events: list[Event] = [
+        action(0, "i0"),
+        action(10, "i1", "view"),
+        action(15, "i2", "unheard_of"),
+        action(16, "i2"),
+        action(17, None, "search"),
+    ]
+    features = slate_features(LAYOUT, folded(events, rules=RULES), slate(4)).relevance
+    touches = [bin_ // NUM_ACTIONS for bin_ in column("touches*last_action", features)]
+    assert touches == [1, 2, 1 + 4, 0]
+    dwell = [bin_ // 4 for bin_ in column("dwell*class", features)]
+    assert dwell == [4, 3, 2, 0]
 
 
 def test_the_position_is_seen_relative_to_the_last_touched_item() -> None:
@@ -220,7 +244,7 @@ def test_another_layout_has_another_digest(other: FeatureLayout) -> None:
 def test_the_widths_follow_the_configuration() -> None:
     bare = FeatureLayout(config=FeatureConfig(numeric=(), context=()))
     assert len(bare.names) == bare.relevance_width + bare.examination_width
-    assert LAYOUT.relevance_width == bare.relevance_width + 2 + 2 + 2 * 2
+    assert LAYOUT.relevance_width == bare.relevance_width + 4 + 2 + 2 * 2
     none = np.empty((9, 0), np.float32)
     inputs = dataclasses.replace(slate(), numeric=none, source_scores=none)
     features = slate_features(bare, folded(session()), inputs)

@@ -12,15 +12,15 @@ from models.click_head import ClickHead, ClickHeadConfig
 from models.evaluation import ClickEvaluation
 from models.tables import TableSet
 
-Engine = Literal["ftrl", "river"]
+Engine = Literal["slate", "ftrl", "river"]
 NUM_ITEMS, NUM_RELEVANCE, NUM_POSITIONS = 10, 40, 10
 NUM_WEIGHTS = NUM_RELEVANCE + NUM_POSITIONS
 
 Slate = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]
 
 
-def slates(count: int, seed: int = 3) -> list[Slate]:
-    """Slates whose clicks follow a logistic model with position bias."""
+def slates(count: int, seed: int = 3, *, at_most_one: bool = False) -> list[Slate]:
+    """Slates whose clicks follow a logistic model with position bias, or one choice among them."""
     generator = np.random.default_rng(seed)
     relevance_weights = generator.normal(0, 1, NUM_RELEVANCE)
     position_weights = np.linspace(-1, -3, NUM_POSITIONS)
@@ -29,7 +29,12 @@ def slates(count: int, seed: int = 3) -> list[Slate]:
         relevance = generator.integers(0, NUM_RELEVANCE, (NUM_ITEMS, 3), dtype=np.int32)
         positions = np.arange(NUM_POSITIONS, dtype=np.int32)[:, None] + np.int32(NUM_RELEVANCE)
         logits = relevance_weights[relevance].sum(axis=1) + position_weights
-        made.append((relevance, positions, generator.random(NUM_ITEMS) < 1 / (1 + np.exp(-logits))))
+        if at_most_one:
+            p = np.append(np.exp(logits), 1.0)
+            labels = np.arange(NUM_ITEMS) == generator.choice(NUM_ITEMS + 1, p=p / p.sum())
+        else:
+            labels = generator.random(NUM_ITEMS) < 1 / (1 + np.exp(-logits))
+        made.append((relevance, positions, labels))
     return made
 
 
@@ -40,10 +45,12 @@ def new_head(engine: Engine) -> ClickHead:
 @pytest.mark.parametrize("engine", get_args(Engine))
 def test_progressive_predictions_beat_the_base_rate_and_are_calibrated(engine: Engine) -> None:
     head, both, relevance_alone = new_head(engine), ClickEvaluation(), ClickEvaluation()
-    for number, (relevance, examination, labels) in enumerate(slates(1200)):
+    for number, (relevance, examination, labels) in enumerate(
+        slates(1200, at_most_one=engine == "slate")
+    ):
         if number >= 400:
-            both.add(head.probabilities(relevance, examination), labels)
-            relevance_alone.add(head.probabilities(relevance), labels)
+            both.add(head.slate_probabilities(relevance, examination), labels)
+            relevance_alone.add(head.slate_probabilities(relevance), labels)
         head.learn(relevance, examination, labels)
     report = both.report()
     assert report.ne is not None

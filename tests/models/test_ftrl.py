@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Hashable, Iterable
-from typing import Any
 
 import numpy as np
 import pytest
-from river import checks, datasets, linear_model, optim
 
-from models.ftrl import FtrlClassifier, FtrlConfig, ftrl_step, ftrl_weights, sigmoid
+from models.ftrl import (
+    FtrlConfig,
+    click_gradients,
+    ftrl_step,
+    ftrl_weights,
+    sigmoid,
+    slate_probabilities,
+)
 
 
 class McMahan:
@@ -75,34 +79,37 @@ def test_settings_that_cannot_learn_are_refused() -> None:
         FtrlConfig(beta=0, l2=0)
 
 
-def test_the_classifier_passes_rivers_own_suite(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The streams that the suite takes for a binary classifier; for other kinds of model it also
-    # imports scikit-learn, which is not ours.
-    def streams(_: object, scale: int = 1) -> list[Iterable[tuple[dict[Hashable, Any], Any]]]:
-        labelled = list(datasets.Phishing().take(200 * scale))
-        return [labelled, [(x, np.bool_(y)) for x, y in labelled]]
+def test_by_slate_the_gradient_is_that_of_the_choice_among_the_items_and_none() -> None:
+    logits, labels = np.array([0.5, -1.0, 2.0]), np.array([False, True, False])
 
-    monkeypatch.setattr(checks, "_yield_datasets", streams)
-    model = FtrlClassifier()
-    names = []
-    for check in checks.yield_checks(model):
-        check(model.clone())
-        names.append(check.__name__)
-    assert names.count("check_shuffle_features_no_impact") == 2
+    def loss(at: np.ndarray) -> float:
+        return float(-np.log(slate_probabilities(at)[1]))
+
+    nudged = [(loss(logits + 1e-6 * one) - loss(logits - 1e-6 * one)) / 2e-6 for one in np.eye(3)]
+    found = click_gradients(logits, labels, "slate")
+    assert found.tolist() == pytest.approx(nudged, abs=1e-8)
 
 
-def test_the_classifier_predicts_like_rivers_ftrl() -> None:
-    ours = FtrlClassifier(alpha=0.1)
-    rivers = linear_model.LogisticRegression(optim.FTRLProximal(0.1, 1.0, 0.0, 0.0), intercept_lr=0)
-    losses = [0.0, 0.0]
-    truth = np.random.default_rng(1).normal(size=30)
-    for number, (features, _) in enumerate(examples(2, count=3000)):
-        label = bool(truth[features].sum() > 0)
-        x: dict[Hashable, Any] = dict.fromkeys(features, 1.0)
-        with_bias = x | {"bias": 1.0}
-        theirs: dict[bool, float] = rivers.predict_proba_one(with_bias)  # type: ignore[no-untyped-call]
-        for which, p in enumerate((ours.predict_proba_one(x)[label], theirs[label])):
-            losses[which] -= math.log(p) if number >= 500 else 0.0
-        ours.learn_one(x, label)
-        rivers.learn_one(with_bias, label)
-    assert losses[0] == pytest.approx(losses[1], rel=0.01)
+def test_by_slate_an_unclicked_slate_speaks_for_none_of_its_items() -> None:
+    logits, labels = np.array([0.5, -1.0]), np.zeros(2, np.bool_)
+    found = click_gradients(logits, labels, "slate")
+    assert found.tolist() == slate_probabilities(logits).tolist()
+
+
+def test_a_slate_of_one_is_logistic_and_large_utilities_do_not_overflow() -> None:
+    assert slate_probabilities(np.array([1.3])) == pytest.approx(sigmoid(np.array([1.3])))
+    assert slate_probabilities(np.array([900.0, 900.0])).tolist() == [0.5, 0.5]
+    assert slate_probabilities(np.array([-900.0])).tolist() == [0.0]
+    assert slate_probabilities(np.empty(0)).tolist() == []
+
+
+def test_in_pairs_the_gradient_is_that_of_the_order_and_without_a_click_there_is_none() -> None:
+    logits, labels = np.array([0.5, -1.0, 2.0]), np.array([False, True, False])
+
+    def loss(at: np.ndarray) -> float:
+        return float(np.log1p(np.exp(at[[0, 2]] - at[1])).mean())
+
+    nudged = [(loss(logits + 1e-6 * one) - loss(logits - 1e-6 * one)) / 2e-6 for one in np.eye(3)]
+    assert click_gradients(logits, labels, "pair").tolist() == pytest.approx(nudged, abs=1e-8)
+    assert not click_gradients(logits, np.zeros(3, np.bool_), "pair").any()
+    assert not click_gradients(logits, np.ones(3, np.bool_), "pair").any()

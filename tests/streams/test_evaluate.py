@@ -217,3 +217,17 @@ def test_clicks_of_a_real_log_are_predicted_well(tmp_path: Path) -> None:
     assert result.click.ne < 0.75
     assert result.click.calibration is not None
     assert 0.95 < result.click.calibration < 1.05
+
+
+@pytest.mark.skipif(not TRIVAGO.exists(), reason=f"the real log {TRIVAGO} is not here")
+def test_a_ranker_that_is_compared_is_judged_as_the_click_head_is(tmp_path: Path) -> None:
+    events = [event for _, event in zip(range(3_000), trivago_events(TRIVAGO), strict=False)]
+    config = config_of({"evaluation": {"rankers": ["slate", "pairwise"]}})
+    result = run(written(tmp_path, events), start="0.2", sample=0.0, config=config)
+
+    same, pairwise = result.rankers["slate"], result.rankers["pairwise"]
+    assert (same.ne, same.auc, same.mrr) == (result.click.ne, result.click.auc, result.click.mrr)
+    assert (same.slates, same.clicks) == (result.click.slates, result.click.clicks)
+    assert (pairwise.ne, pairwise.calibration) == (None, None)
+    assert pairwise.mrr is not None
+    assert pairwise.mrr > 0.4

@@ -173,9 +173,9 @@ def test_prediction_is_from_before_anything_was_learned_of_the_slate() -> None:
         predicted = closed.slate.predicted
         assert predicted is not None
         if number == 0:
-            assert predicted.as_shown.tolist() == [0.5, 0.5]
+            assert predicted.as_shown.tolist() == [1 / 3, 1 / 3]
         else:
-            assert predicted.as_shown[0] > 0.5 > predicted.as_shown[1]
+            assert predicted.as_shown[0] > 1 / 3 > predicted.as_shown[1]
 
 
 def test_evicted_slates_are_not_learned() -> None:

@@ -1,0 +1,68 @@
+"""How is the click head, with any of its engines, a slate ranker?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.click_head import ClickHead, ClickHeadConfig
+from models.errors import SnapshotRefused
+from models.slate_ranker import RankerRefused
+from models.tables import TableSet
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from models.click_head import Engine
+    from models.slate_ranker import SlateShape
+
+_FILE = "tables"
+
+
+class OnlineRanker:
+    """Learns every slate at once."""
+
+    def __init__(self, shape: SlateShape, engine: Engine) -> None:
+        self._head = ClickHead(ClickHeadConfig(engine=engine), int(shape.offsets[-1]))
+        self._tables = TableSet([self._head.table])
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """See `SlateRanker`, as all of these."""
+        return self._head.gives_probabilities
+
+    def predicted(
+        self, relevance: NDArray[np.integer], examination: NDArray[np.integer]
+    ) -> NDArray[np.float64]:
+        """Among the slate's others."""
+        return self._head.slate_probabilities(relevance, examination)
+
+    def scores(self, relevance: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Relevance alone."""
+        return self._head.logits(relevance)
+
+    def learn(
+        self,
+        relevance: NDArray[np.integer],
+        examination: NDArray[np.integer],
+        labels: NDArray[np.bool_],
+    ) -> None:
+        """One step."""
+        self._head.learn(relevance, examination, labels)
+
+    def refresh(self) -> None:
+        """Nothing waits to be learned."""
+
+    def save(self, folder: Path) -> None:
+        """One file of tables."""
+        (folder / _FILE).write_bytes(self._tables.snapshot())
+
+    def load(self, folder: Path) -> None:
+        """The same."""
+        try:
+            self._tables.restore((folder / _FILE).read_bytes())
+        except SnapshotRefused as refusal:
+            raise RankerRefused(str(refusal)) from refusal
+        self._head.refresh()

@@ -1,0 +1,103 @@
+"""What must a ranker of shown slates do, and which are there?
+
+A ranker learns from slates whose clicks are known and says of another one which of its items will
+be clicked. Adding one is a file and a line of `RANKERS`; the contract suite
+(tests/contracts/test_rankers.py) then runs on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlateShape:
+    """What the feature indices of a layout mean to a ranker.
+
+    Attributes:
+        offsets: int64[R + E + 1], the first index of each template, and the end.
+        num_relevance: R, the templates that serving knows; the others need a position.
+    """
+
+    offsets: NDArray[np.int64]
+    num_relevance: int
+
+
+class SlateRanker(Protocol):
+    """One ranker; nothing that it is given is changed."""
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether `predicted` is p(click), and not only an order of a slate's items."""
+
+    def predicted(
+        self, relevance: NDArray[np.integer], examination: NDArray[np.integer]
+    ) -> NDArray[np.float64]:
+        """What is expected of each item of one slate as shown: int[N, R], int[N, E]."""
+
+    def scores(self, relevance: NDArray[np.integer]) -> NDArray[np.float64]:
+        """By what the items of one slate are to be ordered, without any position, float64[N]."""
+
+    def learn(
+        self,
+        relevance: NDArray[np.integer],
+        examination: NDArray[np.integer],
+        labels: NDArray[np.bool_],
+    ) -> None:
+        """Take a slate whose clicks are known; a ranker of the trainer's only logs it."""
+
+    def refresh(self) -> SlateRanker | None:
+        """Return a ranker trained on all that was logged; None for one that learns at once.
+
+        What it returns may only be used from the time on at which the training would have ended.
+        """
+
+    def save(self, folder: Path) -> None:
+        """Write what was learned into an existing folder, what was logged excepted."""
+
+    def load(self, folder: Path) -> None:
+        """Become what `save` wrote.
+
+        Raises:
+            RankerRefused: It was written under another layout.
+        """
+
+
+class RankerRefused(ValueError):
+    """What was saved does not fit."""
+
+
+def _online(shape: SlateShape, engine: Engine) -> SlateRanker:
+    from models.online_ranker import OnlineRanker  # noqa: PLC0415 - only who asks pays for it
+
+    return OnlineRanker(shape, engine)
+
+
+def _xgboost(shape: SlateShape, objective: XgboostObjective) -> SlateRanker:
+    from models.xgboost_ranker import XgboostConfig, XgboostRanker  # noqa: PLC0415 - see above
+
+    return XgboostRanker(shape, XgboostConfig(objective=objective))
+
+
+if TYPE_CHECKING:
+    from models.click_head import Engine
+    from models.xgboost_ranker import XgboostObjective
+
+RANKERS: Final[dict[str, Callable[[SlateShape], SlateRanker]]] = {
+    "slate": lambda shape: _online(shape, "slate"),
+    "logistic": lambda shape: _online(shape, "ftrl"),
+    "river": lambda shape: _online(shape, "river"),
+    "pairwise": lambda shape: _online(shape, "pairwise"),
+    "xgboost_slate": lambda shape: _xgboost(shape, "slate"),
+    "xgboost_logistic": lambda shape: _xgboost(shape, "binary:logistic"),
+    "xgboost_ndcg": lambda shape: _xgboost(shape, "rank:ndcg"),
+}
+"""Every ranker by its name."""

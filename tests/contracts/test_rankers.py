@@ -1,0 +1,164 @@
+"""What every registered ranker of slates must do (models/slate_ranker.py), on tiny data."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from models.slate_ranker import RANKERS, RankerRefused, SlateRanker, SlateShape
+
+NUM_RELEVANCE, NUM_POSITIONS, NUM_TASTES = 8, 6, 4
+SHAPE = SlateShape(offsets=np.array([0, 8, 12, 18]), num_relevance=2)
+
+
+class Slate(NamedTuple):
+    relevance: npt.NDArray[np.int32]
+    examination: npt.NDArray[np.int32]
+    labels: npt.NDArray[np.bool_]
+
+
+def slates(count: int, seed: int = 1) -> Iterator[Slate]:
+    """Return slates whose one click, if any, follows quality, and position much more."""
+    draws = np.random.default_rng(seed)
+    for _ in range(count):
+        quality = draws.integers(0, NUM_RELEVANCE, NUM_POSITIONS)
+        taste = draws.integers(0, NUM_TASTES, NUM_POSITIONS) + NUM_RELEVANCE
+        position = np.arange(NUM_POSITIONS) + NUM_RELEVANCE + NUM_TASTES
+        p = np.append(np.exp(0.5 * quality - 0.5 * np.arange(NUM_POSITIONS)), 4.0)
+        labels = np.arange(NUM_POSITIONS) == draws.choice(NUM_POSITIONS + 1, p=p / p.sum())
+        relevance = np.stack([quality, taste], axis=1).astype(np.int32)
+        yield Slate(relevance, position[:, None].astype(np.int32), labels)
+
+
+@pytest.fixture(params=sorted(RANKERS))
+def name(request: pytest.FixtureRequest) -> str:
+    """Each of them."""
+    chosen: str = request.param
+    return chosen
+
+
+def learned(name: str, made: list[Slate]) -> SlateRanker:
+    ranker = RANKERS[name](SHAPE)
+    for slate in made:
+        ranker.learn(*slate)
+    return ranker.refresh() or ranker
+
+
+def answers(ranker: SlateRanker) -> list[float]:
+    asked = list(slates(5, seed=9))
+    return [
+        *np.concatenate([ranker.predicted(one.relevance, one.examination) for one in asked]),
+        *np.concatenate([ranker.scores(one.relevance) for one in asked]),
+    ]
+
+
+def test_probabilities_are_some_and_scores_are_finite(name: str) -> None:
+    for ranker in (RANKERS[name](SHAPE), learned(name, list(slates(200)))):
+        for slate in slates(20, seed=5):
+            predicted = ranker.predicted(slate.relevance, slate.examination)
+            assert predicted.shape == (NUM_POSITIONS,)
+            assert np.isfinite(predicted).all()
+            assert np.isfinite(ranker.scores(slate.relevance)).all()
+            if ranker.gives_probabilities:
+                assert ((predicted >= 0) & (predicted <= 1)).all()
+
+
+def test_probabilities_add_up_to_the_clicks(name: str) -> None:
+    ranker = learned(name, list(slates(1500)))
+    if not ranker.gives_probabilities:
+        return
+    later = list(slates(500, seed=6))
+    expected = sum(ranker.predicted(one.relevance, one.examination).sum() for one in later)
+    assert expected / sum(one.labels.sum() for one in later) == pytest.approx(1.0, abs=0.1)
+
+
+def test_what_is_good_is_learned_whatever_the_position(name: str) -> None:
+    ranker = learned(name, list(slates(1500)))
+    quality = np.stack([np.arange(8), np.full(8, 9)], axis=1).astype(np.int32)
+    scores = ranker.scores(quality)
+    assert scores[[6, 7]].min() > scores[[0, 1]].max()
+
+
+def test_serving_order_knows_no_position_but_as_shown_it_counts(name: str) -> None:
+    ranker = learned(name, list(slates(1500)))
+    alike = np.tile(np.array([[5, 9]], np.int32), (NUM_POSITIONS, 1))
+    positions = next(slates(1)).examination
+    assert len(set(ranker.scores(alike).tolist())) == 1
+    predicted = ranker.predicted(alike, positions)
+    assert predicted[0] > predicted[-1]
+
+
+def test_nothing_that_is_given_is_changed(name: str) -> None:
+    made = list(slates(60))
+    before = [[part.copy() for part in slate] for slate in made]
+    answers(learned(name, made))
+    for slate, parts in zip(made, before, strict=True):
+        assert all((now == then).all() for now, then in zip(slate, parts, strict=True))
+
+
+def test_the_same_slates_teach_the_same(name: str) -> None:
+    made = list(slates(150))
+    assert answers(learned(name, made)) == answers(learned(name, made))
+
+
+def test_what_is_saved_and_loaded_says_the_same(name: str, tmp_path: Path) -> None:
+    ranker = learned(name, list(slates(150)))
+    ranker.save(tmp_path)
+    again = RANKERS[name](SHAPE)
+    again.load(tmp_path)
+    assert answers(again) == answers(ranker)
+    other = SlateShape(offsets=np.array([0, 8, 12, 19]), num_relevance=2)
+    with pytest.raises(RankerRefused):
+        RANKERS[name](other).load(tmp_path)
+
+
+def test_untrained_it_saves_and_loads_too(name: str, tmp_path: Path) -> None:
+    RANKERS[name](SHAPE).save(tmp_path)
+    again = RANKERS[name](SHAPE)
+    again.load(tmp_path)
+    assert answers(again) == answers(RANKERS[name](SHAPE))
+
+
+def test_users_and_items_never_met_are_served(name: str) -> None:
+    """Their features were never learned: bins that no slate so far had."""
+    known = [one for one in slates(300) if (one.relevance[:, 0] < 6).all()]
+    ranker = learned(name, known)
+    unknown = np.array([[7, 11], [7, 8]], np.int32)
+    assert np.isfinite(ranker.scores(unknown)).all()
+    assert np.isfinite(ranker.predicted(unknown, np.array([[12], [17]], np.int32))).all()
+
+
+def test_slates_of_one_and_of_none_are_taken(name: str) -> None:
+    ranker = RANKERS[name](SHAPE)
+    none = Slate(np.empty((0, 2), np.int32), np.empty((0, 1), np.int32), np.empty(0, np.bool_))
+    one = Slate(np.array([[1, 9]], np.int32), np.array([[12]], np.int32), np.array([True]))
+    for slate in (none, one, none, *slates(20)):
+        ranker.learn(*slate)
+    ranker = ranker.refresh() or ranker
+    assert ranker.predicted(*one[:2]).shape == (1,)
+    assert ranker.scores(none.relevance).shape == (0,)
+
+
+def test_what_comes_later_never_changes_what_was_said(name: str) -> None:
+    ranker = learned(name, list(slates(100)))
+    slate = next(slates(1, seed=9))
+    said = ranker.predicted(slate.relevance, slate.examination), ranker.scores(slate.relevance)
+    then = [one.copy() for one in said]
+    for other in slates(50, seed=4):
+        ranker.learn(*other)
+    later = ranker.refresh() or ranker
+    assert (later.predicted(slate.relevance, slate.examination) != then[0]).any()
+    assert all((one == before).all() for one, before in zip(said, then, strict=True))
+
+
+def test_a_training_leaves_alone_what_serves_meanwhile(name: str) -> None:
+    ranker = RANKERS[name](SHAPE)
+    assert ranker.refresh() is None
+    for slate in slates(50):
+        ranker.learn(*slate)
+    before = answers(ranker)
+    ranker.refresh()
+    assert answers(ranker) == before
