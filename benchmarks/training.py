@@ -105,7 +105,7 @@ def _log_file(folder: str, log: Path | None) -> Path:
     history = history_of(read_pairs(path) if is_real else made_up_pairs())
     training = leave_one_out(history).training
     click.echo(
-        f"{'ML-1M' if is_real else 'made up'}: {training.end_row} actions, "
+        f"{path.name if is_real else 'made up'}: {training.end_row} actions, "
         f"{len(np.unique(training.users))} users, {len(training.item_ids)} items"
     )
     _, users = np.unique(training.users, return_inverse=True)
