@@ -20,6 +20,8 @@ LIST: Final = "list"
 
 
 ABSENT: Final = -1
+_EPSILON: Final = 1e-12
+"""As in `models.evaluation.log_loss`: a certainty that was wrong costs much, not everything."""
 
 
 class ActionOutcomes(Struct, frozen=True, kw_only=True):
@@ -134,10 +136,11 @@ class OutcomeLog:
         Args:
             event: Its place in the file.
             user_id: Whose.
-            probabilities: float64[N], strictly between 0 and 1.
+            probabilities: float64[N].
             labels: bool[N].
         """
-        losses = -np.where(labels, np.log(probabilities), np.log1p(-probabilities))
+        p = np.clip(probabilities, _EPSILON, 1 - _EPSILON)
+        losses = -np.where(labels, np.log(p), np.log1p(-p))
         rank = 0
         if labels.any():
             rank = 1 + int((probabilities > probabilities[labels].max()).sum())
