@@ -1,13 +1,12 @@
-"""Is a bad bundle found out on the traffic of the demo, and is an equal one left alone?
+"""How much do lists depend on the bundle in the demo's shop, and what does the live gate decide?
 
-    python -m benchmarks.rollback --head next
+    python -m benchmarks.rollback --head click
 
-The shop of the demo after its past, in simulated time and in one process. A bundle that was trained
-on the past is in use; then each of these takes its place by force, with the former one standing by:
-one whose item vectors are shuffled, one that was trained on the past's first hour only, and bundles
-that were trained like the one in use from other random weights, as often as `--trials` says. Each
-line tells what the live gate decided, after how many actions, and for how many seconds of the
-demo's live traffic that stands. As candidates, beside the one in use, the same are judged again.
+The shop after a short past, in simulated time and in one process. A bundle trained on that past
+stands by while others are in use: one with its item vectors dealt out at random, one trained on the
+past's first half, one trained like it from other random weights. Printed are the share of compared
+actions for which both lists held the item at the same place, the mean reciprocal ranks, and their
+difference with its standard error over actions; then the gate's decision, if it has come to one.
 """
 
 # ruff: noqa: T201  (a benchmark prints)
@@ -17,10 +16,11 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.storefront import HOUR_MS, START_MS, InProcess
 from deploy.storefront.settings import Settings
@@ -31,19 +31,12 @@ from models.transformer.state import TrainingState
 from streams.announcements import ANNOUNCEMENT_VERSION, Announcement, Decision, Role
 from streams.config import Config, load_config
 from streams.demo import DEMO_CONFIG
-from streams.live_gate import LiveGate, Word
+from streams.live_gate import Compared, LiveGate
 
 _NOW_S = 0.0
-"""No deadline passes: what is asked is how much traffic a decision takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a bundle."""
-
-    words: list[Word]
-    num_compared: int
-    num_sessions: int
+"""No deadline passes: what is asked is what the traffic says."""
+_SAMPLED = ("ranking.slate_sample_rate=0.5",)
+"""More lists are compared than the demo would, which takes as many fewer sessions."""
 
 
 class Shop:
@@ -55,7 +48,7 @@ class Shop:
         self.recommender = InProcess(config, folder)
         self._shop = Storefront(settings, START_MS, read=self.recommender.read)
         self._now_ms = START_MS + round(settings.backfill_hours * HOUR_MS)
-        early_ms = START_MS + HOUR_MS
+        early_ms = (START_MS + self._now_ms) // 2
         for event in self._shop.events(early_ms):
             self.recommender.take(event)
         self.early = self.recommender.trained_anew(seed=1)
@@ -66,34 +59,39 @@ class Shop:
         self.recommender.wants_lists = True
         self._shop.serve_halves()
 
-    def meet(self, current: Bundle, challenger: Bundle, decision: Decision) -> Outcome:
-        """Let two bundles meet until the gate has decided."""
+    @property
+    def next_head_ranks(self) -> bool:
+        """Whether the learned order of the next head has taken over from the tuned one."""
+        return self.recommender.live.online.next.has_taken_over
+
+    def meet(
+        self, current: Bundle, former: Bundle, num_actions: int
+    ) -> tuple[npt.NDArray[np.float64], str]:
+        """Compare two bundles on so many actions; say what the gate decided, too."""
         gate = LiveGate(self._config.gate)
         gate.announced(Role.CURRENT, _said(current, Decision.PROMOTE), now_s=_NOW_S)
-        gate.announced(Role.CHALLENGER, _said(challenger, decision), now_s=_NOW_S)
-        self.recommender.use(current, challenger)
-        num_compared = num_sessions = 0
-        for is_visit in self._traffic():
-            num_sessions += is_visit
-            gate.take(self.recommender.compared)
-            num_compared += len(self.recommender.compared)
-            self.recommender.compared.clear()
-            if words := gate.decide(_NOW_S):
-                return Outcome(words, num_compared, num_sessions)
-        raise AssertionError("the traffic has no end")
+        gate.announced(Role.CHALLENGER, _said(former, Decision.STANDBY), now_s=_NOW_S)
+        self.recommender.use(current, former)
+        found: list[Compared] = []
+        decided = "none yet"
+        for _ in self._traffic():
+            new, self.recommender.compared = self.recommender.compared, []
+            found += new
+            gate.take(new)
+            for word in gate.decide(_NOW_S):
+                decided = f"{word.announcement.decision}: {word.announcement.reason}"
+            if len(found) >= num_actions:
+                break
+        ranks = np.array([(one.rank, one.challenger_rank) for one in found])
+        return ranks, decided
 
-    def _traffic(self) -> Iterator[bool]:
-        """Go on, event by event; say of each whether a session began with it."""
-        sessions: set[str] = set()
+    def _traffic(self) -> Iterator[None]:
+        """Go on without end, event by event."""
         while True:
             self._now_ms += 60_000
             for event in self._shop.events(self._now_ms):
                 self.recommender.take(event)
-                session = getattr(event, "session_id", None)
-                is_new = session is not None and session not in sessions
-                if session is not None:
-                    sessions.add(session)
-                yield is_new
+                yield
 
 
 def _said(bundle: Bundle, decision: Decision) -> Announcement:
@@ -126,40 +124,36 @@ def shuffled(bundle: Bundle, folder: Path, config: Config) -> Bundle:
 
 
 def main() -> None:
-    """Run all trials in one shop, one after the other, and print a line for each."""
+    """Let every bundle meet the one that stands by, and print a line for each."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--head", default="next", choices=["next", "choice", "click"])
-    parser.add_argument("--trials", type=int, default=10, help="of equal bundles")
+    parser.add_argument("--head", default="click", choices=["next", "choice", "click"])
+    parser.add_argument("--past-hours", type=float, default=1.5)
+    parser.add_argument("--actions", type=int, default=400, help="compared for each bundle")
     arguments = parser.parse_args()
-    config = load_config(DEMO_CONFIG, {}, [f"ranking.head={arguments.head}"])
-    settings = replace(Settings(), seed=arguments.seed)
+    config = load_config(DEMO_CONFIG, {}, [f"ranking.head={arguments.head}", *_SAMPLED])
+    settings = replace(Settings(), seed=arguments.seed, backfill_hours=arguments.past_hours)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         shop = Shop(settings, config, folder)
-        bad = {"vectors shuffled": shuffled(shop.current, folder, config), "old data": shop.early}
-        equal = {
-            f"equal {number}": shop.recommender.trained_anew(seed=100 + number)
-            for number in range(arguments.trials)
+        print(f"head {arguments.head}; the learned next order ranks: {shop.next_head_ranks}")
+        bundles = {
+            "vectors shuffled": shuffled(shop.current, folder, config),
+            "old data": shop.early,
+            "equal": shop.recommender.trained_anew(seed=100),
         }
-        for name, bundle in {**bad, **equal}.items():
-            forced = shop.meet(bundle, shop.current, Decision.STANDBY)
-            report(f"{name}, forced", forced, settings)
-            proposed = shop.meet(shop.current, bundle, Decision.CANDIDATE)
-            report(f"{name}, candidate", proposed, settings)
-
-
-def report(name: str, outcome: Outcome, settings: Settings) -> None:
-    """Print a line."""
-    word = outcome.words[0]
-    demo_s = outcome.num_sessions / settings.live_sessions_per_s
-    print(
-        f"{name:28s} {word.announcement.decision:14s} after {outcome.num_compared:5d} actions, "
-        f"{demo_s:4.0f} s of the demo: {word.announcement.reason}",
-        flush=True,
-    )
+        for name, bundle in bundles.items():
+            ranks, decided = shop.meet(bundle, shop.current, arguments.actions)
+            gains = 1 / ranks
+            difference = gains[:, 0] - gains[:, 1]
+            print(
+                f"{name:17s} same {np.mean(difference == 0):.3f}  MRR {gains[:, 0].mean():.4f} and "
+                f"{gains[:, 1].mean():.4f}, difference {difference.mean():+.4f} "
+                f"({difference.std() / len(difference) ** 0.5:.4f})  gate: {decided}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -58,8 +58,8 @@ class InProcess:
 
     def __init__(self, config: Config, folder: Path) -> None:
         online = config.online_models()
-        self._live = LiveModels(online, Catalogue(numeric=config.features.numeric))
-        self._pipeline = build_pipeline(config, self._live)
+        self.live = LiveModels(online, Catalogue(numeric=config.features.numeric))
+        self._pipeline = build_pipeline(config, self.live)
         self._fold = LearnerFold(
             online, config.attribution, layout=config.layout_digest(online), topic_id=_TOPIC
         )
@@ -82,7 +82,7 @@ class InProcess:
         """Digest an event of the shop."""
         value = encode(event)
         if isinstance(event, CatalogueItem):
-            self._live.put_item(decode_item(value))
+            self.live.put_item(decode_item(value))
             return
         decoded = decode_event(value)
         record = Record(self._offset, None, None, decoded.ts_ms)
@@ -95,7 +95,7 @@ class InProcess:
                 refused=[],
             ),
             self._states,
-            self._live,
+            self.live,
             topic_id=_TOPIC,
             lost_from=-1,
             wants_lists=self.wants_lists,
@@ -144,11 +144,11 @@ class InProcess:
     def use(self, bundle: Bundle, challenger: Bundle) -> None:
         """Make lists with a bundle, and compare them with those of another one."""
         self._swap(bundle, "")
-        self._live.challenge(SequenceEncoder(challenger, key_of=item_key))
+        self.live.challenge(SequenceEncoder(challenger, key_of=item_key))
 
     def _swap(self, bundle: Bundle, reason: str) -> None:
         del reason
-        self._live.use(SequenceEncoder(bundle, key_of=item_key))
+        self.live.use(SequenceEncoder(bundle, key_of=item_key))
 
 
 def run(settings: Settings, config: Config, *, live_hours: float) -> Report:

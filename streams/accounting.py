@@ -13,7 +13,7 @@ from streams.dead_letters import is_redriven
 from streams.decoding import RefusedRecord
 from streams.engine import TP, PartitionProgress, Slice
 from streams.list_quality import LatestLists
-from streams.listing import Listing
+from streams.list_requests import Listing
 from streams.live import LiveModels
 from streams.metric_families import observe_many
 from streams.metrics import WorkerMetrics

@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from models.retrieval import Query
-from streams.listing import ListBuilder, Listing, ListRequest, listed_of
+from streams.list_requests import Listing, ListRequest
+from streams.listing import ListBuilder
 from streams.live import LiveModels
 from streams.queries import Asked
+from streams.recommending import listed_of
 
 
 def challenge(

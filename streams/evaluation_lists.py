@@ -19,7 +19,7 @@ from models.vocabulary import UNKNOWN
 from streams.composition import build_choice_featurer, build_featurer, build_list_builder
 from streams.config import Config
 from streams.evaluation_tally import Placing
-from streams.listing import ListRequest
+from streams.list_requests import ListRequest
 from streams.live import LiveModels
 from streams.queries import Asked, queries_of
 from streams.recommending import Ranked

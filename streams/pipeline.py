@@ -24,7 +24,8 @@ from streams.choosing import ChoiceFeaturer
 from streams.chunks import Chunk
 from streams.examples import EXAMPLES_VERSION, ExamplesRecord, Row
 from streams.folding import FoldedChunk, Step, fold_chunk
-from streams.listing import ListBuilder, Listing, ListRequest, LoggedSlate, Shown
+from streams.list_requests import Listing, ListRequest, LoggedSlate, Shown
+from streams.listing import ListBuilder
 from streams.live import LiveModels
 from streams.queries import Asked, queries_of
 from streams.rows import (

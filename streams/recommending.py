@@ -40,6 +40,12 @@ class Ranked:
     features_NF: npt.NDArray[np.float32] | None
 
 
+def listed_of(ranked: Ranked, live: LiveModels) -> list[str]:
+    """The ranked items that make the list, best first."""
+    item_id = live.online.vocabulary.item_id
+    return [item_id(code) for code in ranked.candidates.codes[ranked.order].tolist()]
+
+
 def items_of(
     ranked: Sequence[Ranked],
     queries: Sequence[Query],

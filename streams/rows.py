@@ -16,7 +16,7 @@ from featurestore.features import SlateFeatures
 from models.context_popularity import circumstances
 from streams.examples import NO_ITEM, ActionRow, ChoiceRow, ImpressionRow, SlateRow, VisitRow
 from streams.folding import NUM_PREVIOUS, Step
-from streams.listing import LoggedSlate
+from streams.list_requests import LoggedSlate
 
 _PACKED: Final = [struct.Struct(f"<{num}Q") for num in range(NUM_PREVIOUS + 1)]
 _NOTHING: Final[dict[str, str]] = {}

@@ -36,7 +36,7 @@ from streams.composition import build_pipeline
 from streams.config import Config, config_of
 from streams.examples import decode_record
 from streams.learner_fold import LearnerFold
-from streams.listing import Listing
+from streams.list_requests import Listing
 from streams.live import LiveModels
 from streams.stopwatch import NoLaps
 from tests.chaos.event_log import shop_log

@@ -1,0 +1,120 @@
+"""What is asked of the list builder, and what comes of it?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from featurestore.events import Context, Impression, UserId
+from featurestore.features import SlateFeatures
+from featurestore.lists import RecommendationList
+from featurestore.state import UserState
+from models.retrieval import Query
+from streams.queries import Asked
+from streams.recommending import Ranked
+
+
+class ListRequest(NamedTuple):
+    """One list to build.
+
+    Attributes:
+        user_id: Whose.
+        state: The state up to `offset`.
+        partition: Of the event that causes it.
+        offset: The event up to which the state was folded.
+        context: Of that event.
+    """
+
+    user_id: UserId
+    state: UserState
+    partition: int
+    offset: int
+    context: Context | None
+
+    @property
+    def list_id(self) -> str:
+        """What impressions echo."""
+        return f"{self.partition}-{self.offset}"
+
+    def asked(self) -> Asked:
+        """The moment that the list is computed for."""
+        return Asked(self.user_id, self.state, self.state.clock_ms, self.context)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedSlate:
+    """All candidates of a list, for the next head to learn from.
+
+    Attributes:
+        list_id: Of the list.
+        item_ids: The candidates.
+        features_NF: float32, the next head's inputs.
+        challenger: Short digest of the bundle that challenges the one in use; empty without.
+        listed: The list without the places kept for new items, where there is a challenger.
+        challenger_listed: The list that would have been made with it.
+    """
+
+    list_id: str
+    item_ids: list[str]
+    features_NF: npt.NDArray[np.float32]
+    challenger: str = ""
+    listed: Sequence[str] = ()
+    challenger_listed: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Listing:
+    """What a batch of requests led to.
+
+    Attributes:
+        lists: One for each request, in their order.
+        ranked: What each request's list was chosen from, in their order.
+        slates: The candidates of the sampled ones, by the offset of the request.
+        candidates: How many each source proposed.
+        recommended: How many items of the lists each source brought first.
+    """
+
+    lists: list[RecommendationList] = field(default_factory=list)
+    ranked: list[Ranked] = field(default_factory=list)
+    slates: dict[int, LoggedSlate] = field(default_factory=dict)
+    candidates: Counter[str] = field(default_factory=Counter)
+    recommended: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Impressions, each on the user's state just before.
+
+    Attributes:
+        asked: The moments.
+        events: What was shown at each.
+        queries: What the sources know at each.
+    """
+
+    asked: Sequence[Asked]
+    events: Sequence[Impression]
+    queries: Sequence[Query]
+
+    @property
+    def num_items(self) -> int:
+        """Of all of them."""
+        return sum(len(event.items) for event in self.events)
+
+    def part(self, part: slice) -> Shown:
+        """Some of them."""
+        return Shown(self.asked[part], self.events[part], self.queries[part])
+
+
+NOTHING_SHOWN: Final = Shown((), (), ())
+
+
+class Built(NamedTuple):
+    """The listing of each group, and the features of what was shown beside."""
+
+    listings: list[Listing]
+    features: list[SlateFeatures]
