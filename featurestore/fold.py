@@ -4,13 +4,12 @@ The state is a pure fold of the user's events in partition order: no clock but t
 no vocabulary, no randomness. The same events give the same bytes, however they are cut into
 chunks.
 
-A fold goes from bytes to bytes: the columns that stay are slices of the state before, and all is
-joined once. Half of a worker's time without lists is this, so it takes no column apart.
+A fold goes from bytes to bytes: what stays is sliced from the state before, and all is joined
+once. Half of a worker's time without lists is this, so it takes no column apart.
 `tests/featurestore/slow_fold.py` says the same step by step, and the two are held equal.
 """
 
 import enum
-import struct
 from dataclasses import dataclass
 from typing import Final, assert_never
 from zlib import crc32
@@ -18,9 +17,10 @@ from zlib import crc32
 import msgspec
 
 from featurestore.actions import ActionTable, Effect
-from featurestore.events import Action, Event, Impression, ShownItem, Visit
+from featurestore.events import Action, Event, Impression, Visit
 from featurestore.expiry import day_s, without_expired
 from featurestore.gaps import DAY_S, MAX_GAP_S, gap_code, gap_seconds
+from featurestore.item_sets import shown_after, with_key
 from featurestore.keys import NO_ITEM, item_key
 from featurestore.state import EMPTY_STATE, UserState
 from featurestore.state_layout import (
@@ -123,11 +123,26 @@ class Outcome(enum.StrEnum):
     LATE = "late"
 
 
+# Bound for the fold: asking a class of the enum module for a member costs a call.
+_OK: Final = Outcome.OK
+_LATE: Final = Outcome.LATE
+_NEGATIVE: Final = Effect.NEGATIVE
+
+
 class Folded(msgspec.Struct, frozen=True, gc=False):
-    """A state after an event, and what became of the event."""
+    """A state after an event, and what became of the event.
+
+    Attributes:
+        state: after the event.
+        outcome: what became of it.
+        clock_ms: the state's; here so that nobody has to read it again.
+        session_num_actions: likewise.
+    """
 
     state: UserState
     outcome: Outcome
+    clock_ms: int
+    session_num_actions: int
 
 
 def fold(state: UserState, event: Event, rules: FoldRules) -> Folded:
@@ -157,7 +172,7 @@ def fold(state: UserState, event: Event, rules: FoldRules) -> Folded:
     shown_at = marks_at + num_marks * MARK_BYTES
     mark = _u32(crc32(event.event_id.encode()))
     if index_of(value, mark, marks_at, shown_at) >= 0:
-        return Folded(state, Outcome.DUPLICATE)
+        return Folded(state, Outcome.DUPLICATE, clock_ms, num_in_session)
     silence_ms = event.ts_ms - clock_ms
     if silence_ms > rules.horizon_ms and state is not EMPTY_STATE:
         # Not even the marks stay: a state that expires from the store must leave no gap.
@@ -167,11 +182,10 @@ def fold(state: UserState, event: Event, rules: FoldRules) -> Folded:
     start_s, session_mark, num_in_session = _session(
         event, silence_ms, rules.idle_ms, start_s, session_mark, num_in_session
     )
-    # The hidden and the seen items are the last columns: found from the end.
-    seen_at = len(value) - num_seen * DATED_BYTES
-    hidden_at = seen_at - num_hidden * DATED_BYTES
-    shown, hidden, seen = value[shown_at:hidden_at], value[hidden_at:seen_at], value[seen_at:]
-    actions: tuple[bytes, ...]
+    hidden_at = shown_at + num_shown * SHOWN_BYTES
+    seen_at = hidden_at + num_hidden * DATED_BYTES
+    shown, hidden, seen = value[shown_at:hidden_at], [value[hidden_at:seen_at]], [value[seen_at:]]
+    actions: list[bytes]
     if isinstance(event, Action):
         spec = rules.table.spec(event.action)
         key = _NO_KEY if event.item_id is None else _u32(item_key(event.item_id))
@@ -179,33 +193,37 @@ def fold(state: UserState, event: Event, rules: FoldRules) -> Folded:
         oldest_s = now_s - span_s - gap_seconds(gap)
         gone = num_actions >= rules.max_actions
         num_kept = num_actions - gone
-        actions = (
+        actions = [
             value[HEADER_BYTES + gone * KEY_BYTES : gaps_at],
             key,
             value[gaps_at + gone * GAP_BYTES : codes_at],
             _u16(gap) if num_kept else b"",
             value[codes_at + gone * CODE_BYTES : marks_at],
             _CODES[spec.code],
-        )
+        ]
         if gone:
             oldest = value[HEADER_BYTES : HEADER_BYTES + KEY_BYTES]
             if oldest != _NO_KEY and value[codes_at] in rules.table.positive_codes:
-                seen, num_seen = _with_key(seen, num_seen, oldest, oldest_s, rules.max_seen)
+                seen, num_seen = with_key(
+                    value, seen_at, num_seen, oldest, oldest_s, rules.max_seen
+                )
             oldest_s += gap_seconds(_u16_at(value, gaps_at)[0] if num_kept else gap)
-        if spec.effect is Effect.NEGATIVE and key != _NO_KEY:
-            hidden, num_hidden = _with_key(hidden, num_hidden, key, now_s, rules.max_hidden)
+        if spec.effect is _NEGATIVE and key != _NO_KEY:
+            hidden, num_hidden = with_key(
+                value, hidden_at, num_hidden, key, now_s, rules.max_hidden
+            )
         num_in_session += num_in_session < _MAX_COUNT
         num_actions, last_s, span_s = num_kept + 1, now_s, now_s - oldest_s
     else:
-        actions = (value[HEADER_BYTES:marks_at],)
+        actions = [value[HEADER_BYTES:marks_at]]
         if isinstance(event, Impression):
-            shown, shown_s = _shown_after(shown, event.items, rules.max_shown), now_s
+            shown, shown_s = shown_after(shown, event.items, rules.max_shown), now_s
             num_shown = len(shown) // SHOWN_BYTES
         elif not isinstance(event, Visit):
             assert_never(event)
     forgets = num_marks >= NUM_EVENT_MARKS
     after = b"".join(
-        (
+        [
             _header(
                 STATE_VERSION,
                 now_ms,
@@ -225,19 +243,21 @@ def fold(state: UserState, event: Event, rules: FoldRules) -> Folded:
             value[marks_at + forgets * MARK_BYTES : shown_at],
             mark,
             shown,
-            hidden,
-            seen,
-        )
+            *hidden,
+            *seen,
+        ]
     )
     earliest_s = -((rules.horizon_ms - now_ms) // 1000)
+    # The hidden and the seen items are the last columns: found from the end.
+    seen_at = len(after) - num_seen * DATED_BYTES
     if (
         (num_actions and last_s - span_s < earliest_s)
         or 0 < shown_s < earliest_s
-        or (num_hidden and day_s(hidden, num_hidden * KEY_BYTES) < earliest_s)
-        or (num_seen and day_s(seen, num_seen * KEY_BYTES) < earliest_s)
+        or (num_hidden and day_s(after, seen_at - num_hidden * DAY_BYTES) < earliest_s)
+        or (num_seen and day_s(after, seen_at + num_seen * KEY_BYTES) < earliest_s)
     ):
         after = without_expired(after, earliest_s)
-    return Folded(UserState(after), Outcome.LATE if silence_ms < 0 else Outcome.OK)
+    return Folded(UserState(after), _LATE if silence_ms < 0 else _OK, now_ms, num_in_session)
 
 
 def _session(
@@ -256,39 +276,3 @@ def _session(
     if own != mark and (mark or silence_ms > idle_ms):
         return event.ts_ms // 1000, own, 0
     return start_s, own, num_actions
-
-
-def _with_key(dated: bytes, num: int, key: bytes, at_s: int, max_keys: int) -> tuple[bytes, int]:
-    """Return a set with `key` as its newest, and its size; beyond `max_keys` the oldest goes.
-
-    Args:
-        dated: the keys of the set, then their days.
-        num: how many.
-        key: its bytes.
-        at_s: unix seconds.
-        max_keys: at least 1.
-    """
-    days_at, day = num * KEY_BYTES, _u16(at_s // DAY_S)
-    found = index_of(dated, key, 0, days_at)
-    if found < 0:
-        gone = max(num + 1 - max_keys, 0)
-        keys = dated[gone * KEY_BYTES : days_at]
-        days = dated[days_at + gone * DAY_BYTES :]
-        return b"".join((keys, key, days, day)), num + 1 - gone
-    day_at = days_at + found // KEY_BYTES * DAY_BYTES
-    keys = dated[:found] + dated[found + KEY_BYTES : days_at]
-    days = dated[days_at:day_at] + dated[day_at + DAY_BYTES :]
-    return b"".join((keys, key, days, day)), num
-
-
-def _shown_after(shown: bytes, items: tuple[ShownItem, ...], max_shown: int) -> bytes:
-    """Count the slate's first items as shown once more, and move them to the end."""
-    entries = {
-        entry >> 8: entry for entry in struct.unpack(f"<{len(shown) // SHOWN_BYTES}I", shown)
-    }
-    for item in items[:max_shown]:
-        mark = item_key(item.item_id) >> 8
-        entry = entries.pop(mark, mark << 8)
-        entries[mark] = entry if entry & 0xFF == 0xFF else entry + 1
-    newest = list(entries.values())[-max_shown:]
-    return struct.pack(f"<{len(newest)}I", *newest)

@@ -4,7 +4,7 @@ The grammar of the Redis keys, with encodings, lifetimes, writers and readers, i
 docs/redis-keys.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
@@ -45,6 +45,16 @@ def checkpoint_key(topic: str, partition: int) -> bytes:
 def state_key(topic: str, partition: int, user_id: str) -> bytes:
     """Where a user's state stands: on the Redis Cluster node of the partition's checkpoint."""
     return b"us:{%b-%d}:%b" % (topic.encode(), partition, user_id.encode())
+
+
+def state_keys(topic: str, partition: int, user_ids: Iterable[str]) -> list[bytes]:
+    """Where the states of several users of a partition stand, in their order.
+
+    >>> state_keys("events", 3, ["u1"]) == [state_key("events", 3, "u1")]
+    True
+    """
+    prefix = state_key(topic, partition, "")
+    return [prefix + user_id.encode() for user_id in user_ids]
 
 
 def partitions_key(topic: str) -> bytes:

@@ -30,8 +30,9 @@ from featurestore.keys import (
     checkpoint_key,
     partitions_key,
     recommendations_key,
-    state_key,
+    state_keys,
 )
+from featurestore.redis_connection import connection_pool
 from featurestore.store import Base, Delta, StoreCorrupt, StoreUnavailable
 
 DEADLINE_S: Final = 5.0
@@ -111,7 +112,7 @@ class RedisStore:
             topic: of the events.
             deadline_s: how long a call may take.
         """
-        client = Redis.from_url(
+        pool = connection_pool(
             url,
             protocol=2,
             # One deadline a call, ours, instead of one for each read of the socket.
@@ -120,7 +121,7 @@ class RedisStore:
             # A commit that is silently sent again would find itself already there.
             retry=Retry(NoBackoff(), 0),
         )
-        return cls(client, topic=topic, deadline_s=deadline_s)
+        return cls(Redis.from_pool(pool), topic=topic, deadline_s=deadline_s)
 
     async def checkpoint(self, topic: str, partition: int) -> Checkpoint | None:
         """See `Store`."""
@@ -130,10 +131,8 @@ class RedisStore:
         """See `Store`."""
         states: list[bytes | None] = []
         for start in range(0, len(user_ids), MAX_STATES_PER_READ):
-            keys = [
-                state_key(self._topic, partition, user_id)
-                for user_id in user_ids[start : start + MAX_STATES_PER_READ]
-            ]
+            some = user_ids[start : start + MAX_STATES_PER_READ]
+            keys = state_keys(self._topic, partition, some)
             states += await self._answer(self._execute("MGET", *keys))
         return states
 
@@ -150,7 +149,7 @@ class RedisStore:
         check_num_lists(len(lists))
         keys = [
             checkpoint_key(self._topic, partition),
-            *(state_key(self._topic, partition, user_id) for user_id in states),
+            *state_keys(self._topic, partition, states),
             *map(recommendations_key, lists),
         ]
         was = b"" if expected is None else _encoder.encode(expected)

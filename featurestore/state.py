@@ -5,6 +5,8 @@ past, nothing is taken apart when it is loaded, nothing is put together when it 
 `featurestore.fold` makes the bytes, `featurestore.state_layout` says how they lie.
 """
 
+import struct
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -158,9 +160,15 @@ class UserState(msgspec.Struct, frozen=True, gc=False):
             num: at most so many.
             table: which actions are positive.
         """
+        value, positive_codes = self.value, table.positive_codes
+        (num_actions,) = U16.unpack_from(value, COUNTS_AT)
+        gaps_at, codes_at, codes_end = action_edges(num_actions)
+        if num_actions >= num and positive_codes.issuperset(value[codes_end - num : codes_end]):
+            # Mostly the last ones are it: different items, and nothing in between.
+            last = _keys_of(num).unpack_from(value, gaps_at - num * KEY_BYTES)
+            if len({NO_ITEM, *last}) > num:
+                return list(last[::-1])
         found: list[int] = []
-        value, num_actions, positive_codes = self.value, self.num_actions, table.positive_codes
-        _, codes_at, _ = action_edges(num_actions)
         for index in range(num_actions - 1, -1, -1):
             if value[codes_at + index] in positive_codes:
                 (key,) = U32.unpack_from(value, HEADER_BYTES + index * KEY_BYTES)
@@ -193,6 +201,12 @@ class UserState(msgspec.Struct, frozen=True, gc=False):
 
 
 EMPTY_STATE: Final = UserState()
+
+
+@lru_cache
+def _keys_of(num: int) -> struct.Struct:
+    """So many item keys of a column."""
+    return struct.Struct(f"<{num}I")
 
 
 def _are_in(keys: npt.NDArray[np.uint64], column: bytes) -> npt.NDArray[np.bool_]:

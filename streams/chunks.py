@@ -100,6 +100,9 @@ def chunks_of(
 
 
 def _starts(events: list[DecodedEvent], limits: ChunkLimits) -> list[int]:
+    num_most = min(limits.max_events, limits.max_triggered)
+    if len(events) <= num_most and _num_items(events, limits) <= MAX_ITEMS:
+        return [0]
     starts = [0]
     end = limits.max_events
     num_items = 0
@@ -126,3 +129,8 @@ def _starts(events: list[DecodedEvent], limits: ChunkLimits) -> list[int]:
         if not is_shown:
             triggered.add(event.user_id)
     return starts
+
+
+def _num_items(events: list[DecodedEvent], limits: ChunkLimits) -> int:
+    shown = [len(one.event.items) for one in events if isinstance(one.event, Impression)]
+    return sum(shown) + (len(events) - len(shown)) * limits.items_per_trigger

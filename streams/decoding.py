@@ -44,32 +44,27 @@ def decode(records: Sequence[Record], *, partition: int, num_partitions: int) ->
         partition: Where they stood; an event of a user of another partition is refused.
         num_partitions: Of the topic.
     """
-    decoded = [_decoded(record) for record in records]
-    user_ids = [one.event.user_id for one in decoded if isinstance(one, DecodedEvent)]
-    owners = iter(partitions_of(user_ids, num_partitions))
-    events: list[DecodedEvent] = []
+    decoded: list[DecodedEvent] = []
     refused: list[RefusedRecord] = []
-    for one in decoded:
-        if isinstance(one, RefusedRecord):
-            refused.append(one)
-            continue
+    for record in records:
+        try:
+            decoded.append(DecodedEvent(record, decode_event(record.value)))
+        except EventRefused as refusal:
+            refused.append(RefusedRecord(record, refusal))
+    owners = partitions_of([one.event.user_id for one in decoded], num_partitions)
+    events: list[DecodedEvent] = []
+    for one, owner in zip(decoded, owners, strict=True):
         try:
             check_arrival(
                 one.event,
                 append_time_ms=one.record.append_ms,
                 partition=partition,
                 num_partitions=num_partitions,
-                owner=next(owners),
+                owner=owner,
             )
         except EventRefused as refusal:
             refused.append(RefusedRecord(one.record, refusal))
         else:
             events.append(one)
+    refused.sort(key=lambda one: one.record.offset)
     return Decoded(events, refused)
-
-
-def _decoded(record: Record) -> DecodedEvent | RefusedRecord:
-    try:
-        return DecodedEvent(record, decode_event(record.value))
-    except EventRefused as refusal:
-        return RefusedRecord(record, refusal)

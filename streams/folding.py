@@ -25,6 +25,11 @@ from streams.engine import Record
 NUM_PREVIOUS: Final = 3
 """How many preceding positive items an action names: co-visitation counts so many steps back."""
 
+# Bound for the loop: asking a class of the enum module for a member costs a call.
+_OK: Final = Outcome.OK
+_DUPLICATE: Final = Outcome.DUPLICATE
+_POSITIVE: Final = Effect.POSITIVE
+
 
 class Step(msgspec.Struct, frozen=True, gc=False):
     """One event that counted.
@@ -81,7 +86,7 @@ def fold_chunk(
     current: dict[UserId, UserState] = {}
     steps: list[Step] = []
     triggers: dict[UserId, Step] = {}
-    num_events: dict[type[Event], int] = {}
+    num_events = Counter([type(decoded.event) for decoded in events])
     others: Counter[tuple[type[Event], Outcome]] = Counter()
     for decoded in events:
         event = decoded.event
@@ -89,20 +94,18 @@ def fold_chunk(
         before = current.get(user_id) or states.get(user_id, EMPTY_STATE)
         previous = _previous(before, event, rules.table)
         folded = fold(before, event, rules)
-        after, outcome, kind = folded.state, folded.outcome, type(event)
-        num_events[kind] = num_events.get(kind, 0) + 1
-        if outcome is not Outcome.OK:
-            others[kind, outcome] += 1
-            if outcome is Outcome.DUPLICATE:
+        if (outcome := folded.outcome) is not _OK:
+            others[type(event), outcome] += 1
+            if outcome is _DUPLICATE:
                 continue
-        current[user_id] = after
+        current[user_id] = after = folded.state
         step = Step(
             decoded.record,
             event,
             before,
             after,
-            after.clock_ms,
-            after.session_num_actions,
+            folded.clock_ms,
+            folded.session_num_actions,
             previous,
         )
         steps.append(step)
@@ -116,7 +119,7 @@ def fold_chunk(
 def _previous(before: UserState, event: Event, table: ActionTable) -> Sequence[int]:
     if not isinstance(event, Action) or event.item_id is None:
         return ()
-    if table.spec(event.action).effect is not Effect.POSITIVE:
+    if table.spec(event.action).effect is not _POSITIVE:
         return ()
     return before.previous_positive_keys(NUM_PREVIOUS, table)
 

@@ -5,6 +5,7 @@ Pure. Rows name their items by index into the record's list of items, each item 
 
 from __future__ import annotations
 
+import itertools
 import struct
 from functools import lru_cache
 from typing import Final
@@ -18,8 +19,10 @@ from streams.examples import NO_ITEM, ActionRow, ChoiceRow, ImpressionRow, Slate
 from streams.folding import NUM_PREVIOUS, Step
 from streams.list_requests import LoggedSlate
 
-_PACKED: Final = [struct.Struct(f"<{num}Q") for num in range(NUM_PREVIOUS + 1)]
+_PACKED: Final = [struct.Struct(f"<{num}Q").pack for num in range(NUM_PREVIOUS + 1)]
 _NOTHING: Final[dict[str, str]] = {}
+# Bound for `action_row`: asking a class of the enum module for a member costs a call.
+_POSITIVE: Final = Effect.POSITIVE
 _MISSING: Final = object()
 
 
@@ -56,20 +59,20 @@ def action_row(
         contexts: Names of the context values that are kept.
         items: Of the record.
     """
-    spec = table.spec(event.action)
-    is_positive = spec.effect is Effect.POSITIVE and event.item_id is not None
+    spec, item_id, previous = table.spec(event.action), event.item_id, step.previous
+    is_positive = spec.effect is _POSITIVE and item_id is not None
     return ActionRow(
-        offset=step.record.offset,
-        ts_ms=step.clock_ms,
-        user_id=event.user_id,
-        item=NO_ITEM if event.item_id is None else items.of(event.item_id),
-        action_code=spec.code,
-        weight=spec.weight if is_positive else 0.0,
-        is_label=spec.is_label and event.item_id is not None,
-        request_id=event.request_id or "",
-        list_id=event.list_id or "",
-        previous=_PACKED[len(step.previous)].pack(*step.previous),
-        context=_kept(step, event.context, contexts) if is_positive else _NOTHING,
+        step.record.offset,
+        step.clock_ms,
+        event.user_id,
+        NO_ITEM if item_id is None else items.of(item_id),
+        spec.code,
+        spec.weight if is_positive else 0.0,
+        spec.is_label and item_id is not None,
+        event.request_id or "",
+        event.list_id or "",
+        _PACKED[len(previous)](*previous),
+        _kept(step, event.context, contexts) if is_positive else _NOTHING,
     )
 
 
@@ -130,9 +133,10 @@ def slate_row(step: Step, slate: LoggedSlate, items: ItemIndex) -> SlateRow:
 
 def _kept(step: Step, context: Context | None, names: tuple[str, ...]) -> dict[str, str]:
     """The circumstances of an action that are counted; the session's step is that before it."""
-    num_before = max(step.session_num_actions - 1, 0)
-    values = [context.get(name, _MISSING) for name in names] if context else ()
-    return _counted(num_before, names, *values)
+    num_before = step.session_num_actions - 1 if step.session_num_actions else 0
+    if not context:
+        return _counted(num_before, names)
+    return _counted(num_before, names, *map(context.get, names, itertools.repeat(_MISSING)))
 
 
 # By the values' types, too: 1, 1.0 and true are equal, but are not told as the same.

@@ -1,6 +1,7 @@
 """The user's state: a pure fold, and what can be read from it."""
 
 import dataclasses
+import random
 from typing import Any
 
 import msgspec
@@ -46,14 +47,32 @@ def test_the_fold_does_not_depend_on_where_the_stream_is_cut(
 @settings(derandomize=True, deadline=None, max_examples=500)
 @given(event_lists)
 def test_the_fold_is_that_of_its_specification_byte_for_byte(events: list[Event]) -> None:
+    assert_folded_as_specified(events)
+
+
+def test_the_fold_of_a_long_life_is_that_of_its_specification() -> None:
+    generator = random.Random(7)
+    events: list[Event] = []
+    now_ms = START_MS
+    for number in range(5000):
+        now_ms += generator.choice([0, 1000, 31 * 60_000, DAY_MS // 4, DAY_MS // 2, 2 * DAY_MS])
+        item_id = f"i{generator.randrange(12)}"
+        name = generator.choice(["click", "like", "like", "hide", "search"])
+        one = action(number, item_id, name, ts_ms=now_ms)
+        events.append(visit(number, ts_ms=now_ms) if generator.random() < 0.1 else one)
+    assert_folded_as_specified(events)
+
+
+def assert_folded_as_specified(events: list[Event]) -> None:
+    """Hold each step's bytes, outcome and figures against the specification."""
     state, specified = EMPTY_STATE, EMPTY
     for event in events:
-        folded_, (specified, outcome) = (
-            fold(state, event, SMALL_RULES),
-            slow_fold(specified, event, SMALL_RULES),
-        )
+        folded_ = fold(state, event, SMALL_RULES)
         state = folded_.state
+        specified, outcome = slow_fold(specified, event, SMALL_RULES)
         assert (state.value, folded_.outcome) == (slow_encode(specified), outcome)
+        assert folded_.clock_ms == state.clock_ms
+        assert folded_.session_num_actions == state.session_num_actions
 
 
 @settings(derandomize=True, deadline=None, max_examples=50)
@@ -193,6 +212,19 @@ def test_shown_items_are_counted_while_they_are_among_the_last_shown() -> None:
 def test_a_shown_count_stops_at_255() -> None:
     state = folded([shown(number, "a") for number in range(300)], rules=RULES)
     assert state.shown_counts(item_keys(["a"])).tolist() == [255]
+
+
+@settings(derandomize=True, deadline=None, max_examples=200)
+@given(event_lists, st.integers(1, 6))
+def test_previous_positive_items_are_those_of_the_history(events: list[Event], num: int) -> None:
+    state = folded(events)
+    history = state.history(1000)
+    positive = [
+        key
+        for key, code in zip(history.keys.tolist(), history.actions.tolist(), strict=True)
+        if key and TABLE.spec_of_code(code).effect is Effect.POSITIVE
+    ]
+    assert state.previous_positive_keys(num, TABLE) == list(dict.fromkeys(positive[::-1]))[:num]
 
 
 def test_previous_positive_items_come_newest_first_each_once() -> None:
