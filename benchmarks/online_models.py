@@ -17,9 +17,9 @@ from river import linear_model, optim
 
 from models.click_head import ClickHead, ClickHeadConfig
 from models.ftrl_classifier import FtrlClassifier
-from models.next_features import next_features
 from models.online import OnlineConfig, OnlineModels
 from models.ranking import best_first
+from models.rerank_features import rerank_features
 from models.retrieval import Candidates, Query, RetrievalConfig, propose
 
 Slate = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.bool_]]
@@ -54,7 +54,7 @@ def main() -> None:
         return propose(models.sources, some, config).scored(models.sources)
 
     slates = [candidates([query]) for query in queries]
-    features = [next_features(slate) for slate in slates]
+    features = [rerank_features(slate) for slate in slates]
     mean = sum(map(len, slates)) / len(slates)
     _report(
         f"recall and score {mean:.0f} candidates by {len(models.sources)} sources",
@@ -70,14 +70,14 @@ def main() -> None:
         len(queries),
     )
     _report(
-        "features and order by the next head",
-        lambda: [best_first(models.next.utilities(next_features(slate))) for slate in slates],
+        "features and order by the re-ranker",
+        lambda: [best_first(models.reranker.utilities(rerank_features(slate))) for slate in slates],
         len(queries),
     )
 
     def learn_slates() -> None:
         for slate in features:
-            models.learn_slate(slate, 0)
+            models.reranker.learn(slate, 0)
 
     _report("learn a slate of candidates", learn_slates, len(queries))
     _clicks()

@@ -34,6 +34,8 @@ from streams.pipeline import Pipeline
 
 _NUM_USERS = 320
 _NUM_CANDIDATES = 300
+_HEADS = {"sources": "[]", "choice": '["choice"]', "click": '["click"]'}
+"""What the re-ranker sees beside the sources."""
 
 
 class _CpuLaps:
@@ -58,7 +60,7 @@ def main() -> None:
     users = list(zip(user_names(_NUM_USERS), old_states(_NUM_USERS), strict=True))
     with tempfile.TemporaryDirectory() as folder:
         encoder = _encoder(Path(folder) / "bundle")
-        for head in ("next", "click"):
+        for head in _HEADS:
             pipeline, live = _models(head)
             for num_together in (1, 16):
                 # Anew, so that its answers of the last run are not known.
@@ -74,7 +76,7 @@ def _encoder(folder: Path) -> SequenceEncoder:
 
 def _models(head: str) -> tuple[Pipeline, LiveModels]:
     overrides = [
-        f"ranking.head={head}",
+        f"online.heads={_HEADS[head]}",
         "ranking.slate_sample_rate=0",
         # So many that 300 are left when those acted upon are out.
         "retrieval.limits.trending=600",

@@ -60,9 +60,9 @@ class Shop:
         self._shop.serve_halves()
 
     @property
-    def next_head_ranks(self) -> bool:
-        """Whether the learned order of the next head has taken over from the tuned one."""
-        return self.recommender.live.online.next.has_taken_over
+    def reranker_ranks(self) -> bool:
+        """Whether the order that the re-ranker learned has taken over from the tuned one."""
+        return self.recommender.live.online.reranker.has_taken_over
 
     def meet(
         self, current: Bundle, former: Bundle, num_actions: int
@@ -129,7 +129,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--head", default="click", choices=["next", "choice", "click"])
+    parser.add_argument("--head", default="reranker", choices=["reranker", "choice", "click"])
     parser.add_argument("--past-hours", type=float, default=1.5)
     parser.add_argument("--actions", type=int, default=400, help="compared for each bundle")
     arguments = parser.parse_args()
@@ -138,7 +138,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         shop = Shop(settings, config, folder)
-        print(f"head {arguments.head}; the learned next order ranks: {shop.next_head_ranks}")
+        print(f"head {arguments.head}; the learned next order ranks: {shop.reranker_ranks}")
         bundles = {
             "vectors shuffled": shuffled(shop.current, folder, config),
             "old data": shop.early,

@@ -53,6 +53,10 @@ class ChoiceFeatures(NamedTuple):
     indices: npt.NDArray[np.int32]
     pulls: npt.NDArray[np.float32]
 
+    def part(self, part: slice) -> "ChoiceFeatures":
+        """Those of some of the items."""
+        return ChoiceFeatures(self.indices[part], self.pulls[part])
+
 
 def choice_features(
     layout: ChoiceLayout, states: Sequence[UserState], slates: ChoiceInput

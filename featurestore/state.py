@@ -178,6 +178,24 @@ class UserState(msgspec.Struct, frozen=True, gc=False):
                         break
         return found
 
+    def num_positive_on(self, key: int, since_s: int, table: ActionTable) -> int:
+        """Return how many positive actions on an item are held from a moment on.
+
+        Args:
+            key: of the item.
+            since_s: unix seconds.
+            table: which actions are positive.
+        """
+        packed = key.to_bytes(KEY_BYTES, "little")
+        # Most items are new to a user: then nothing is taken apart.
+        if packed not in self.value:
+            return 0
+        actions = self.actions
+        codes = np.frombuffer(actions.codes, np.uint8)
+        is_on_item = np.frombuffer(actions.keys, "<u4") == key
+        is_positive = np.isin(codes, list(table.positive_codes))
+        return int((is_on_item & is_positive & (actions.times_s() >= since_s)).sum())
+
     def acted_mask(self, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Say of each item whether an action on it is held, or it has been seen."""
         at = edges_of(self.value)

@@ -8,16 +8,16 @@ in its order: then the tables are a pure function of that log.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from models.click_head import ClickHead, ClickHeadConfig
 from models.context_popularity import ContextPopularity, ContextPopularityConfig
 from models.covisitation import Covisitation, CovisitationConfig
 from models.fresh import Fresh
 from models.item_statistics import ItemStatistics, ItemStatisticsConfig
-from models.next_features import next_feature_names
-from models.next_head import NextHead, NextHeadConfig
 from models.popularity import Popularity, PopularityConfig
+from models.rerank_features import rerank_feature_names
+from models.reranker import Reranker, RerankerConfig
 from models.sources import (
     ContextSource,
     CovisitationSource,
@@ -29,7 +29,7 @@ from models.tables import Delta, DeltaOutcome, TableSet
 from models.vocabulary import UNKNOWN, Vocabulary, VocabularyConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -46,8 +46,9 @@ class OnlineConfig:
     """Configuration of all online models.
 
     Attributes:
-        initial_next_weights: Of the order in use until the next head has learned a better one.
-        extra_sources: Names of further sources (the transformer's) that the next head sees.
+        initial_weights: Of the order in use until the re-ranker has learned a better one.
+        extra_sources: Names of further sources (the transformer's) that the re-ranker sees.
+        heads: Names of the heads whose log-odds it sees, of "click" and "choice".
     """
 
     vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
@@ -56,9 +57,10 @@ class OnlineConfig:
     contexts: ContextPopularityConfig = field(default_factory=ContextPopularityConfig)
     item_statistics: ItemStatisticsConfig = field(default_factory=ItemStatisticsConfig)
     click: ClickHeadConfig = field(default_factory=ClickHeadConfig)
-    next: NextHeadConfig = field(default_factory=NextHeadConfig)
-    initial_next_weights: dict[str, float] = field(default_factory=lambda: {"covisitation": 1.0})
+    reranker: RerankerConfig = field(default_factory=RerankerConfig)
+    initial_weights: dict[str, float] = field(default_factory=lambda: {"covisitation": 1.0})
     extra_sources: tuple[str, ...] = ("transformer",)
+    heads: tuple[Literal["click", "choice"], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuses parts that do not fit each other.
@@ -107,8 +109,8 @@ class OnlineModels:
         self.choice = choice
         self.sources = self._make_sources()
         names = [*[source.name for source in self.sources], *config.extra_sources]
-        self.next_feature_names = next_feature_names(names)
-        self.next = NextHead(config.next, self.next_feature_names, config.initial_next_weights)
+        self.rerank_feature_names = rerank_feature_names(names, config.heads)
+        self.reranker = Reranker(config.reranker, self.rerank_feature_names, config.initial_weights)
         # Rows of these tables are items.
         self._of_items = (
             self.popularity.table,
@@ -126,7 +128,7 @@ class OnlineModels:
                     *self.contexts.tables,
                     *self.statistics.tables,
                     self.click.table,
-                    *self.next.tables,
+                    *self.reranker.tables,
                     *([] if choice is None else [choice.table]),
                 )
             }.values()
@@ -178,10 +180,19 @@ class OnlineModels:
         if context:
             self.contexts.learn(self.contexts.rows(context), code, weight, time_ms)
 
-    def learn_impression(self, item_ids: Sequence[str], *, time_ms: int) -> None:
-        """Counts that items were shown, when they are: waiting for clicks would bias their rate."""
+    def learn_impression(
+        self, item_ids: Sequence[str], *, time_ms: int, uncounted: Collection[int] = ()
+    ) -> None:
+        """Counts that items were shown, when they are: waiting for clicks would bias their rate.
+
+        Args:
+            item_ids: All of them get a code.
+            time_ms: Event time.
+            uncounted: Indices of those that are not counted.
+        """
         codes = [self._code(item_id, time_ms) for item_id in item_ids]
-        self.statistics.learn_impressions(codes, time_ms)
+        counted = [code for place, code in enumerate(codes) if place not in uncounted]
+        self.statistics.learn_impressions(counted, time_ms)
 
     def learn_click(
         self,
@@ -198,10 +209,6 @@ class OnlineModels:
         for item_id, label in zip(item_ids, labels.tolist(), strict=True):
             if label:
                 self.statistics.learn_click(self._code(item_id, time_ms), time_ms)
-
-    def learn_slate(self, features: NDArray[np.floating], chosen: int) -> None:
-        """Takes a slate of candidates whose answer is known; see `NextHead.learn`."""
-        self.next.learn(features, chosen)
 
     def learn_item(self, item_id: str, *, time_ms: int, published_at_ms: int | None = None) -> None:
         """Gives an item a code, so that it can be recommended before anyone acted on it."""

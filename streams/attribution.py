@@ -38,6 +38,8 @@ class JoinOutcome(Enum):
     TIMEOUT = "timeout"
     EVICTED = "evicted"
     """Closed for want of room and not learned: nobody knows whether it would have been clicked."""
+    REPEATED = "repeated"
+    """Clicked by a user who has clicked that item so often that it counts no more: not learned."""
     LATE = "late"
     ORPHAN_CLICK = "orphan_click"
 
@@ -95,6 +97,11 @@ class ClosedSlate:
     clicked: tuple[int, ...]
     first_click_delay_ms: int
 
+    @property
+    def is_learned(self) -> bool:
+        """Whether it teaches anything."""
+        return self.outcome in (JoinOutcome.JOINED, JoinOutcome.TIMEOUT)
+
     def is_clicked(self) -> npt.NDArray[np.bool_]:
         """Return bool[N]: which items are the positives."""
         labels = np.zeros(len(self.slate.items), np.bool_)
@@ -116,8 +123,10 @@ class _Entry:
     clicked: list[int] = field(default_factory=list)
     first_click_delay_ms: int = 0
     is_open: bool = True
+    is_repeated: bool = False
 
-    def click(self, index: int, event_ms: int) -> None:
+    def click(self, index: int, event_ms: int, *, is_counted: bool) -> None:
+        self.is_repeated |= not is_counted
         if self.slate is not None and not self.clicked:
             self.first_click_delay_ms = max(0, event_ms - self.slate.shown_at_ms)
         if index not in self.clicked:
@@ -190,7 +199,7 @@ class Attribution:
             return JoinOutcome.ORPHAN_CLICK, None
         if not entry.is_open:
             return JoinOutcome.LATE, None
-        entry.click(entry.items.index(item_id), event_ms)
+        entry.click(entry.items.index(item_id), event_ms, is_counted=action.is_counted)
         if self._config.after_click_ms > 0:
             if len(entry.clicked) == 1:
                 queue = self._clicked.setdefault(partition, deque())
@@ -256,6 +265,8 @@ def _closed(entry: _Entry, outcome: JoinOutcome | None = None) -> ClosedSlate:
         raise AssertionError("a slate closes once")
     if outcome is None:
         outcome = JoinOutcome.JOINED if entry.clicked else JoinOutcome.TIMEOUT
+        if entry.is_repeated:
+            outcome = JoinOutcome.REPEATED
     return ClosedSlate(
         slate=slate,
         outcome=outcome,

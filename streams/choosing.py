@@ -17,10 +17,10 @@ import numpy.typing as npt
 from featurestore.actions import ActionTable, Effect
 from featurestore.choice_features import ChoiceFeatures, ChoiceInput, choice_features
 from featurestore.choice_layout import ChoiceLayout
-from featurestore.events import Action, Impression
-from featurestore.keys import NO_ITEM, item_key, item_keys
+from featurestore.events import Action
+from featurestore.keys import NO_ITEM, item_key
 from featurestore.state import UserState
-from models.retrieval import Candidates
+from streams.featuring import Slates
 from streams.folding import Step
 from streams.live import LiveModels
 from streams.queries import Asked
@@ -51,27 +51,17 @@ class ChoiceFeaturer:
         self.layout = layout
         self._table = table
 
-    def of_impressions(
-        self, asked: Sequence[Asked], events: Sequence[Impression], live: LiveModels
-    ) -> list[ChoiceFeatures]:
-        """Return the features of what was shown, each on the user's state just before."""
-        if not events:
-            return []
-        keys = item_keys([shown.item_id for event in events for shown in event.items])
-        sizes = [len(event.items) for event in events]
-        return self._split(asked, _met(sizes, keys, live), live)
+    def of(self, asked: Sequence[Asked], slates: Slates, live: LiveModels) -> ChoiceFeatures:
+        """Return the features of all items, end to end.
 
-    def of_candidates(
-        self, asked: Sequence[Asked], candidates: Candidates, live: LiveModels
-    ) -> ChoiceFeatures:
-        """Return the features of what is to be ranked, end to end."""
-        slates = _Slates(
-            sizes=candidates.asked.sizes,
-            keys=live.online.vocabulary.keys[candidates.codes],
-            codes=candidates.codes,
-            rows=live.rows.of_codes(candidates.codes),
-        )
-        return self._features(asked, slates, live)
+        Args:
+            asked: The moments; of an impression, that just before it.
+            slates: The items of each.
+            live: The models.
+        """
+        questions = slates.questions
+        of_moments = _Slates(questions.sizes, slates.keys, questions.codes, slates.rows)
+        return self._features(asked, of_moments, live)
 
     def of_actions(self, steps: Sequence[Step], live: LiveModels) -> dict[int, ChoiceFeatures]:
         """Return, by offset, the features of actions that no list led to.
@@ -86,9 +76,17 @@ class ChoiceFeaturer:
             Asked(step.event.user_id, step.before, step.clock_ms, step.event.context)
             for step, _ in chosen
         ]
-        met = _met([len(keys) for keys in slates], np.concatenate(slates), live)
-        offsets = [step.record.offset for step, _ in chosen]
-        return dict(zip(offsets, self._split(asked, met, live), strict=True))
+        keys = np.concatenate(slates)
+        sizes = np.array([len(one) for one in slates], np.int64)
+        codes = live.online.vocabulary.codes(keys.tolist())
+        met = _Slates(sizes, keys, codes, live.catalogue.rows_of(keys))
+        features = self._features(asked, met, live)
+        return {
+            step.record.offset: features.part(slice(end - size, end))
+            for (step, _), size, end in zip(
+                chosen, sizes.tolist(), sizes.cumsum().tolist(), strict=True
+            )
+        }
 
     def _free_choice(self, step: Step) -> int | None:
         """The key of an action's item, if it is the first on it and no slate will claim it."""
@@ -104,16 +102,6 @@ class ChoiceFeaturer:
         # shown of late would leave out the popular ones.
         claimed = spec.is_label and step.before.shown_counts(keys)[0] > 0
         return None if claimed or step.before.acted_mask(keys)[0] else key
-
-    def _split(
-        self, asked: Sequence[Asked], slates: _Slates, live: LiveModels
-    ) -> list[ChoiceFeatures]:
-        indices, pulls = self._features(asked, slates, live)
-        ends = slates.sizes.cumsum()[:-1]
-        return [
-            ChoiceFeatures(*parts)
-            for parts in zip(np.split(indices, ends), np.split(pulls, ends), strict=True)
-        ]
 
     def _features(
         self, asked: Sequence[Asked], slates: _Slates, live: LiveModels
@@ -140,16 +128,6 @@ class ChoiceFeaturer:
     def _last_key(self, state: UserState) -> int:
         keys = state.previous_positive_keys(1, self._table)
         return keys[0] if keys else NO_ITEM
-
-
-def _met(sizes: Sequence[int], keys: npt.NDArray[np.uint64], live: LiveModels) -> _Slates:
-    """Look items up in catalogue and vocabulary."""
-    return _Slates(
-        sizes=np.array(sizes, np.int64),
-        keys=keys,
-        codes=live.online.vocabulary.codes(keys.tolist()),
-        rows=live.catalogue.rows_of(keys),
-    )
 
 
 def _compared(own: int, event_id: str, live: LiveModels) -> npt.NDArray[np.uint64]:

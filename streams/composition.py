@@ -8,6 +8,7 @@ from streams.featuring import Featurer
 from streams.listing import ListBuilder
 from streams.live import LiveModels
 from streams.pipeline import Pipeline
+from streams.scoring import Scorer
 
 
 def build_pipeline(config: Config, live: LiveModels) -> Pipeline:
@@ -22,16 +23,18 @@ def build_pipeline(config: Config, live: LiveModels) -> Pipeline:
         table=config.action_table(),
         rules=config.fold_rules(),
         choices=choices,
-        builder=build_list_builder(config, build_featurer(config, live), choices),
+        builder=build_list_builder(config, build_scorer(config, live)),
         contexts=config.online.contexts.names,
+        contribution=config.contribution,
         layout_digest=config.layout_digest(live.online),
         config_digest=config.digest(),
     )
 
 
-def build_featurer(config: Config, live: LiveModels) -> Featurer:
-    """Return what computes the click head's features."""
-    return Featurer(config.feature_layout(), [source.name for source in live.sources])
+def build_scorer(config: Config, live: LiveModels) -> Scorer:
+    """Return what asks sources and heads."""
+    featurer = Featurer(config.feature_layout(), [source.name for source in live.sources])
+    return Scorer(config.ranking, featurer, build_choice_featurer(config))
 
 
 def build_choice_featurer(config: Config) -> ChoiceFeaturer | None:
@@ -40,14 +43,11 @@ def build_choice_featurer(config: Config) -> ChoiceFeaturer | None:
     return None if layout is None else ChoiceFeaturer(layout, config.action_table())
 
 
-def build_list_builder(
-    config: Config, featurer: Featurer, choices: ChoiceFeaturer | None
-) -> ListBuilder:
+def build_list_builder(config: Config, scorer: Scorer) -> ListBuilder:
     """Return what makes lists."""
     return ListBuilder(
         ranking=config.ranking,
         retrieval=config.retrieval,
-        featurer=featurer,
-        choices=choices,
+        scorer=scorer,
         config_digest=config.digest(),
     )

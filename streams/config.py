@@ -28,6 +28,7 @@ from streams.config_reader import Problem, Secret, read_section
 from streams.metric_families import SOURCES
 from streams.sections import (
     AttributionConfig,
+    ContributionConfig,
     EvaluationConfig,
     FeaturesConfig,
     KafkaConfig,
@@ -84,6 +85,7 @@ class Config:
     actions: Mapping[str, ActionSpec] = field(default_factory=_default_actions)
     state: StateConfig = field(default_factory=StateConfig)
     attribution: AttributionConfig = field(default_factory=AttributionConfig)
+    contribution: ContributionConfig = field(default_factory=ContributionConfig)
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
     online: OnlineConfig = field(default_factory=OnlineConfig)
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
@@ -136,9 +138,13 @@ class Config:
         )
         return FeatureLayout(config=features, source_names=self.features.sources)
 
+    @property
+    def _has_choice(self) -> bool:
+        return "choice" in (self.ranking.head, *self.online.heads)
+
     def choice_layout(self) -> ChoiceLayout | None:
-        """Return what the choice head's cells mean; None where nothing is ranked by it."""
-        return ChoiceLayout(config=self.choice) if self.ranking.head == "choice" else None
+        """Return what the choice head's cells mean; None where it is not in use."""
+        return ChoiceLayout(config=self.choice) if self._has_choice else None
 
     def online_models(self) -> OnlineModels:
         """Return the models of the seconds clock with nothing learned, for learner and replica."""
@@ -157,7 +163,7 @@ class Config:
         meaning = repr(
             (
                 self.feature_layout().digest,
-                online.next_feature_names,
+                online.rerank_feature_names,
                 None if choice is None else choice.digest,
             )
         )

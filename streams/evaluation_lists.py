@@ -14,9 +14,8 @@ from featurestore.keys import item_key
 from featurestore.lists import RecommendationList
 from featurestore.state import UserState
 from models.evaluation import MISS
-from models.next_features import next_features
 from models.vocabulary import UNKNOWN
-from streams.composition import build_choice_featurer, build_featurer, build_list_builder
+from streams.composition import build_list_builder, build_scorer
 from streams.config import Config
 from streams.evaluation_tally import Placing
 from streams.list_requests import ListRequest
@@ -25,10 +24,6 @@ from streams.queries import Asked, queries_of
 from streams.recommending import Ranked
 from streams.stopwatch import NoLaps
 
-NEXT_HEAD: Final = "next_head"
-SOURCE_ORDER: Final = "source_order"
-CLICK_HEAD: Final = "click_head"
-CHOICE_HEAD: Final = "choice_head"
 _PARTITION: Final = 0
 
 
@@ -57,9 +52,8 @@ class Judge:
     def __init__(self, config: Config, live: LiveModels) -> None:
         self._live = live
         self._table = config.action_table()
-        self._featurer = build_featurer(config, live)
-        self._choices = build_choice_featurer(config)
-        self._builder = build_list_builder(config, self._featurer, self._choices)
+        self._scorer = build_scorer(config, live)
+        self._builder = build_list_builder(config, self._scorer)
         self._proposing = [name for name, limit in config.retrieval.limits.items() if limit > 0]
 
     def ask(
@@ -105,7 +99,7 @@ class Judge:
                 for name in self._proposing
                 if name in columns
             },
-            by_model=self._orders(ranked, asked),
+            by_model=self._scorer.orders([asked], candidates, self._live),
             context=asked.context,
         )
 
@@ -129,22 +123,6 @@ class Judge:
             by_model={name: rank_among(scores, index) for name, scores in judged.by_model.items()},
             is_candidate=True,
         )
-
-    def _orders(self, ranked: Ranked, asked: Asked) -> dict[str, npt.NDArray[np.float64]]:
-        online, candidates = self._live.online, ranked.candidates
-        features_NF = next_features(candidates)
-        orders = {
-            NEXT_HEAD: online.next.learned(features_NF),
-            SOURCE_ORDER: online.next.tuned(features_NF),
-        }
-        if online.click.evidence > 0:
-            slates = self._featurer.candidates(candidates.asked, self._live)
-            features = self._featurer.features([asked], slates, candidates.scores, self._live)
-            orders[CLICK_HEAD] = online.click.logits(features.relevance)
-        if online.choice is not None and self._choices is not None:
-            seen = self._choices.of_candidates([asked], candidates, self._live)
-            orders[CHOICE_HEAD] = online.choice.utilities(*seen)
-        return orders
 
 
 def place_in(made: RecommendationList, item_id: str) -> Placing:

@@ -137,7 +137,8 @@ class EvaluationRankers:
                 entrant.as_shown.add(as_shown, labels)
                 entrant.by_relevance.add(by_relevance, labels)
                 entrant.num_slates += 1
-            entrant.ranker.learn(relevance, examination, labels)
+            if closed.is_learned:
+                entrant.ranker.learn(relevance, examination, labels)
 
 
 def _matrices(row: ImpressionRow) -> tuple[_Matrix, _Matrix]:

@@ -31,8 +31,10 @@ class ImpressionRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, 
 
     `relevance` is int32[N, R] and `examination` int32[N, E]: indices into the click head's weights.
     `choice` is int32[N, C], indices into the choice head's cells, and `pull` what weights their
-    last columns; empty and 0 where that head is not in use. `request_id` and `list_id` are empty
-    where the event had none.
+    last columns; empty and 0 where that head is not in use. `rerank` is float32[N, F], the
+    re-ranker's inputs. `uncounted` names the items, by place in the slate, that the user has been
+    shown so often that their click rate does not count it any more. `request_id` and `list_id` are
+    empty where the event had none.
     """
 
     offset: int
@@ -46,6 +48,8 @@ class ImpressionRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, 
     examination: bytes
     choice: bytes = b""
     pull: float = 0.0
+    rerank: bytes = b""
+    uncounted: list[int] = []
 
 
 class ActionRow(msgspec.Struct, frozen=True, array_like=True, tag="a", gc=False):
@@ -55,7 +59,8 @@ class ActionRow(msgspec.Struct, frozen=True, array_like=True, tag="a", gc=False)
 
     `item` is `NO_ITEM` for an action without one. `previous` is uint64[K]. `is_label` says that the
     action is the positive of the click head, `weight` > 0 that it is positive. `context` holds the
-    values that the counters by context learn from, by name.
+    values that the counters by context learn from, by name. `is_counted` is false where the user
+    has acted upon the item so often of late that nothing counts it any more.
     """
 
     offset: int
@@ -69,6 +74,7 @@ class ActionRow(msgspec.Struct, frozen=True, array_like=True, tag="a", gc=False)
     list_id: str
     previous: bytes
     context: dict[str, str] = {}
+    is_counted: bool = True
 
 
 class VisitRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="v", gc=False):
@@ -82,7 +88,7 @@ class VisitRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="
 class SlateRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="s", gc=False):
     """All candidates of one list, as they were ranked: the user's next positive action closes it.
 
-    `features` is float32[N, F], the next head's inputs. Only a deterministic sample of the lists is
+    `features` is float32[N, F], the re-ranker's inputs. Only a deterministic sample of the lists is
     logged. While a bundle challenges the one in use, `challenger` is its short digest, `listed` the
     list that was made and `challenger_listed` the one that would have been made with it, both
     without the places that are kept for new items.

@@ -15,14 +15,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from models.online import OnlineModels
 from streams.attribution import (
     Attribution,
     ClosedSlate,
     JoinOutcome,
-    Predicted,
     ShownSlate,
 )
 from streams.examples import (
@@ -33,9 +30,6 @@ from streams.examples import (
     ImpressionRow,
     SlateRow,
     VisitRow,
-    unpack_float32,
-    unpack_int32,
-    unpack_keys,
 )
 from streams.live_gate import Compared, compared
 from streams.next_slates import (
@@ -50,6 +44,7 @@ from streams.partition_clock import ClockConfig
 from streams.refill import META_VERSION, LayoutMismatch, LearnerMeta, Mark, RefillMarks
 from streams.sections import AttributionConfig
 from streams.source_partitions import NewPart, SourcePartitions
+from streams.teaching import Teacher
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,6 +85,7 @@ class LearnerFold:
             topic_id: Of the `examples` topic; offsets of another one mean nothing here.
         """
         self._online = online
+        self._teacher = Teacher(online)
         self._window_ms = config.window_ms
         self._layout = layout
         self._topic_id = topic_id
@@ -209,11 +205,9 @@ class LearnerFold:
                         deadline_ms=now_ms + self._window_ms,
                         row=row,
                         items=tuple([items[index] for index in row.items]),
-                        predicted=self._predicted(row) if learning else None,
+                        predicted=self._teacher.predicted(row) if learning else None,
                     )
-                    if learning:
-                        self._online.learn_impression(shown.items, time_ms=event_ms)
-                    self._settle(self._shown.show(shown), effects, learning=learning)
+                    self._show(shown, effects, learning=learning)
                 case SlateRow():
                     candidates = CandidateSlate(
                         partition=partition,
@@ -225,25 +219,15 @@ class LearnerFold:
                     )
                     self._settle_next(self._next.open(candidates), effects, learning=learning)
                 case ChoiceRow():
-                    self._choose(row, learning=learning)
+                    if learning:
+                        self._teacher.choice(row)
                 case VisitRow():
                     pass
 
-    def _choose(self, row: ChoiceRow, *, learning: bool) -> None:
-        """Learn an action that no list led to."""
-        if learning and self._online.choice is not None:
-            indices = unpack_int32(row.choice, row.num_items)
-            self._online.choice.learn_choice(indices, np.full(row.num_items, row.pull))
-
-    def _predicted(self, row: ImpressionRow) -> Predicted:
-        """What is expected of a slate before it is learned."""
-        click, num_items = self._online.click, len(row.items)
-        relevance = unpack_int32(row.relevance, num_items)
-        examination = unpack_int32(row.examination, num_items)
-        return Predicted(
-            as_shown=click.slate_probabilities(relevance, examination),
-            by_relevance=click.slate_probabilities(relevance),
-        )
+    def _show(self, shown: ShownSlate, effects: LearnEffects, *, learning: bool) -> None:
+        if learning:
+            self._teacher.impression(shown)
+        self._settle(self._shown.show(shown), effects, learning=learning)
 
     def _act(
         self,
@@ -257,30 +241,23 @@ class LearnerFold:
         if item_id is None:
             return
         event_ms, now_ms = event_and_now_ms
+        was_shown = False
         if action.is_label:
             outcome, closed = self._shown.act(partition, action, item_id, event_ms, now_ms)
-            if learning and outcome in (JoinOutcome.LATE, JoinOutcome.ORPHAN_CLICK):
+            was_shown = outcome not in (JoinOutcome.LATE, JoinOutcome.ORPHAN_CLICK)
+            if learning and not was_shown:
                 effects.joins[outcome] += 1
             if closed is not None:
                 self._settle([closed], effects, learning=learning)
         if action.weight > 0:
-            answered = self._next.act(action.user_id, item_id)
+            is_used = action.is_counted and not was_shown
+            answered = self._next.act(action.user_id, item_id, is_used=is_used)
             if answered is not None:
                 if learning and not (action.list_id or action.request_id):
                     effects.compared += compared(answered.slate, item_id)
                 self._settle_next([answered], effects, learning=learning)
-        if not learning:
-            return
-        if action.weight > 0:
-            self._online.learn_action(
-                item_id,
-                weight=action.weight,
-                time_ms=event_ms,
-                previous=unpack_keys(action.previous).tolist(),
-                context=action.context,
-            )
-        else:
-            self._online.learn_item(item_id, time_ms=event_ms)
+        if learning:
+            self._teacher.action(action, item_id, event_ms)
 
     def _settle(self, slates: list[ClosedSlate], effects: LearnEffects, *, learning: bool) -> None:
         """Learn shown slates whose answer is final."""
@@ -289,24 +266,7 @@ class LearnerFold:
         for closed in slates:
             effects.joins[closed.outcome] += 1
             effects.closed.append(closed)
-            if closed.outcome is JoinOutcome.EVICTED:
-                continue
-            slate = closed.slate
-            num_items = len(slate.items)
-            self._online.learn_click(
-                slate.items,
-                unpack_int32(slate.row.relevance, num_items),
-                unpack_int32(slate.row.examination, num_items),
-                closed.is_clicked(),
-                time_ms=slate.shown_at_ms + closed.first_click_delay_ms,
-            )
-            if self._online.choice is not None:
-                self._online.choice.learn_shown(
-                    unpack_int32(slate.row.choice, num_items),
-                    np.full(num_items, slate.row.pull),
-                    np.array(slate.row.positions),
-                    closed.is_clicked(),
-                )
+            self._teacher.shown(closed)
 
     def _settle_next(
         self, slates: list[ClosedCandidates], effects: LearnEffects, *, learning: bool
@@ -316,9 +276,7 @@ class LearnerFold:
             return
         for closed in slates:
             effects.next_joins[closed.outcome] += 1
-            if closed.outcome is NextOutcome.JOINED:
-                features = unpack_float32(closed.slate.row.features, len(closed.slate.items))
-                self._online.learn_slate(features, closed.chosen)
+            self._teacher.candidates(closed)
 
     # --- what a restart needs ---
 

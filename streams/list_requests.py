@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from featurestore.choice_features import ChoiceFeatures
 from featurestore.events import Context, Impression, UserId
 from featurestore.features import SlateFeatures
 from featurestore.lists import RecommendationList
@@ -48,12 +49,12 @@ class ListRequest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LoggedSlate:
-    """All candidates of a list, for the next head to learn from.
+    """All candidates of a list, for the re-ranker to learn from.
 
     Attributes:
         list_id: Of the list.
         item_ids: The candidates.
-        features_NF: float32, the next head's inputs.
+        features_NF: float32, the re-ranker's inputs.
         challenger: Short digest of the bundle that challenges the one in use; empty without.
         listed: The list without the places kept for new items, where there is a challenger.
         challenger_listed: The list that would have been made with it.
@@ -113,8 +114,22 @@ class Shown:
 NOTHING_SHOWN: Final = Shown((), (), ())
 
 
+class ShownFeatures(NamedTuple):
+    """What the heads learn from, when the answer to an impression is known.
+
+    Attributes:
+        click: The click head's indices.
+        choice: The choice head's; None where it is not in use.
+        rerank_NF: float32, the re-ranker's inputs.
+    """
+
+    click: SlateFeatures
+    choice: ChoiceFeatures | None
+    rerank_NF: npt.NDArray[np.float32]
+
+
 class Built(NamedTuple):
     """The listing of each group, and the features of what was shown beside."""
 
     listings: list[Listing]
-    features: list[SlateFeatures]
+    features: list[ShownFeatures]

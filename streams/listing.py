@@ -7,48 +7,35 @@ the versions of the models that it names.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
 from featurestore.events import ItemId, UserId
-from featurestore.features import SlateFeatures
 from featurestore.keys import item_keys
 from featurestore.lists import AsOf, RecommendationList, RecommendedItem
 from featurestore.state import UserState
-from models.next_features import next_features
 from models.ranking import best_first, diversify
 from models.retrieval import (
-    Candidates,
     Proposals,
     Query,
     Questions,
     RetrievalConfig,
     propose,
-    score,
 )
-from streams.choosing import ChoiceFeaturer
-from streams.featuring import Featurer
 from streams.list_requests import NOTHING_SHOWN, Built, Listing, ListRequest, LoggedSlate, Shown
 from streams.live import LiveModels
 from streams.newcomers import turn_of
 from streams.recommending import Ranked, items_of, listed_of
+from streams.scoring import Scorer, Seen
 from streams.sections import RankingConfig
 from streams.stopwatch import Laps
 
 _BATCH: Final = 16
 _BATCH_SHOWN: Final = 64
 """Lists and impressions that are computed together: more would leave the processor's cache."""
-
-
-class _Seen(NamedTuple):
-    """What is known of a batch's items; `relevance` is empty where p(click) does not rank."""
-
-    of_shown: list[SlateFeatures]
-    candidates: Candidates
-    relevance: npt.NDArray[np.int32]
 
 
 def _batches(shown: Shown, num_requests: int) -> Iterator[tuple[Shown, slice]]:
@@ -67,14 +54,12 @@ class ListBuilder:
         *,
         ranking: RankingConfig,
         retrieval: RetrievalConfig,
-        featurer: Featurer,
-        choices: ChoiceFeaturer | None,
+        scorer: Scorer,
         config_digest: str,
     ) -> None:
         self._ranking = ranking
         self._retrieval = retrieval
-        self._featurer = featurer
-        self._choices = choices
+        self._scorer = scorer
         self._config_digest = config_digest
         self._sampled_below = ranking.slate_sample_rate * 2**32
 
@@ -114,7 +99,8 @@ class ListBuilder:
             live.follow()
             proposals = self._propose(*batch, live)
             laps.lap("recall")
-            seen = self._see(requests[part], proposals, shown, live)
+            asked = [request.asked() for request in requests[part]]
+            seen = self._scorer.see(shown, asked, proposals, live)
             built.features.extend(seen.of_shown)
             laps.lap("features")
             if requests[part]:
@@ -129,7 +115,8 @@ class ListBuilder:
     ) -> list[list[str]]:
         """Return the items that lists would hold, but for the places kept for new ones."""
         proposals = self._propose(requests, queries, live)
-        seen = self._see(requests, proposals, NOTHING_SHOWN, live)
+        asked = [request.asked() for request in requests]
+        seen = self._scorer.see(NOTHING_SHOWN, asked, proposals, live)
         return [listed_of(one, live) for one in self._rank(requests, seen, live)]
 
     def _add(
@@ -186,66 +173,22 @@ class ListBuilder:
             unwanted |= state.shown_counts(keys) >= self._ranking.max_shown
         return unwanted
 
-    def _ranks_by_clicks(self, live: LiveModels) -> bool:
-        head = self._ranking.head
-        if head != "auto":
-            return head == "click"
-        return live.online.click.evidence >= self._ranking.min_clicks
-
-    def _see(
-        self,
-        requests: Sequence[ListRequest],
-        proposals: Proposals,
-        shown: Shown,
-        live: LiveModels,
-    ) -> _Seen:
-        """Score and feature what was shown and what is proposed."""
-        featurer, num_shown = self._featurer, shown.num_items
-        asked = [*shown.asked, *(request.asked() for request in requests)]
-        slates = of_shown = featurer.shown(shown.events, shown.queries, live)
-        if requests:
-            slates = of_shown.then(featurer.candidates(proposals.asked, live))
-        scores = score(live.sources, slates.questions)
-        if not self._ranks_by_clicks(live):
-            slates, asked = of_shown, asked[: len(shown.asked)]
-        features = featurer.features(asked, slates, scores[: len(slates)], live)
-        return _Seen(
-            of_shown=features.parts([len(event.items) for event in shown.events]),
-            candidates=Candidates(
-                asked=proposals.asked, scores=scores[num_shown:], ranks=proposals.ranks
-            ),
-            relevance=features.relevance[num_shown:],
-        )
-
-    def _rank(self, requests: Sequence[ListRequest], seen: _Seen, live: LiveModels) -> list[Ranked]:
-        online, candidates = live.online, seen.candidates
-        by_clicks = self._ranks_by_clicks(live)
-        are_sampled = [
-            self.is_sampled(request.user_id, request.partition, request.offset)
-            for request in requests
-        ]
-        features_NF = None
-        if any(are_sampled) or not (by_clicks or self._choices):
-            features_NF = next_features(candidates)
-        if self._choices is not None and online.choice is not None:
-            asked = [request.asked() for request in requests]
-            scores = online.choice.utilities(*self._choices.of_candidates(asked, candidates, live))
-        elif by_clicks or features_NF is None:
-            scores = online.click.probabilities(seen.relevance)
-        else:
-            scores = online.next.utilities(features_NF)
+    def _rank(self, requests: Sequence[ListRequest], seen: Seen, live: LiveModels) -> list[Ranked]:
+        candidates = seen.candidates
         categories = live.catalogue.categories(live.rows.of_codes(candidates.codes))
         ranked = []
-        for index, is_sampled in enumerate(are_sampled):
+        for index, request in enumerate(requests):
             part = candidates.asked.part(index)
+            scores = seen.scores_N[part]
             order = diversify(
-                best_first(scores[part]),
+                best_first(scores),
                 categories[part],
                 self._ranking.category_cap,
                 self._ranking.list_size,
             )
-            logged = None if features_NF is None or not is_sampled else features_NF[part]
-            ranked.append(Ranked(candidates.of(index), scores[part], order, logged))
+            is_logged = self.is_sampled(request.user_id, request.partition, request.offset)
+            logged = seen.features_NF[part] if is_logged else None
+            ranked.append(Ranked(candidates.of(index), scores, order, logged))
         return ranked
 
     def _unmet(self, request: ListRequest, ranked: Ranked, live: LiveModels) -> list[ItemId]:

@@ -25,6 +25,8 @@ class NextOutcome(Enum):
 
     JOINED = "joined"
     RECALL_MISS = "recall_miss"
+    UNUSED = "unused"
+    """The action answered what was shown, which teaches more, or repeats what counts no more."""
     REPLACED = "replaced"
     TIMEOUT = "timeout"
     EVICTED = "evicted"
@@ -94,12 +96,20 @@ class NextSlates:
         closed += [self._gone(slate, NextOutcome.EVICTED) for slate in self._open.add(slate)]
         return closed
 
-    def act(self, user_id: str, item_id: str) -> ClosedCandidates | None:
-        """Close the user's slate with the item of a positive action."""
+    def act(self, user_id: str, item_id: str, *, is_used: bool) -> ClosedCandidates | None:
+        """Close the user's slate with the item of a positive action.
+
+        Args:
+            user_id: Who acted.
+            item_id: Upon what.
+            is_used: Whether anything is to be learned of it from candidates.
+        """
         slate = self._of_user.pop(user_id, None)
         if slate is None:
             return None
         self._open.close(slate)
+        if not is_used:
+            return ClosedCandidates(slate=slate, outcome=NextOutcome.UNUSED)
         if item_id not in slate.items:
             return ClosedCandidates(slate=slate, outcome=NextOutcome.RECALL_MISS)
         chosen = slate.items.index(item_id)

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from featurestore.actions import ActionTable
 from featurestore.choice_features import ChoiceFeatures
 from featurestore.events import Action, Context, Impression, UserId, Visit
-from featurestore.features import SlateFeatures
 from featurestore.fold import FoldRules
 from featurestore.lists import RecommendationList
 from featurestore.state import UserState
@@ -24,7 +23,7 @@ from streams.choosing import ChoiceFeaturer
 from streams.chunks import Chunk
 from streams.examples import EXAMPLES_VERSION, ExamplesRecord, Row
 from streams.folding import FoldedChunk, Step, fold_chunk
-from streams.list_requests import Listing, ListRequest, LoggedSlate, Shown
+from streams.list_requests import Listing, ListRequest, LoggedSlate, Shown, ShownFeatures
 from streams.listing import ListBuilder
 from streams.live import LiveModels
 from streams.queries import Asked, queries_of
@@ -36,6 +35,7 @@ from streams.rows import (
     slate_row,
     visit_row,
 )
+from streams.sections import ContributionConfig
 from streams.stopwatch import Laps
 
 
@@ -93,6 +93,7 @@ class Pipeline:
         choices: ChoiceFeaturer | None,
         builder: ListBuilder,
         contexts: Sequence[str],
+        contribution: ContributionConfig,
         layout_digest: str,
         config_digest: str,
     ) -> None:
@@ -104,6 +105,7 @@ class Pipeline:
             choices: What the choice head sees; None where it is not in use.
             builder: Of lists.
             contexts: Names of the context values that the counters of actions learn from.
+            contribution: How much of one user counts.
             layout_digest: Of all features, written into every record.
             config_digest: Of the configuration, likewise.
         """
@@ -112,6 +114,7 @@ class Pipeline:
         self._choices = choices
         self._builder = builder
         self._contexts = tuple(contexts)
+        self._contribution = contribution
         self._layout_digest = layout_digest
         self._config_digest = config_digest
 
@@ -210,13 +213,13 @@ class Pipeline:
         self,
         one: ChunkInput,
         folded: FoldedChunk,
-        features: Mapping[int, SlateFeatures],
+        features: Mapping[int, ShownFeatures],
         listing: Listing,
         live: LiveModels,
         topic_id: str,
     ) -> Effects:
         chunk = one.chunk
-        choices = self._choice_features(folded, live)
+        choices = {} if self._choices is None else self._choices.of_actions(folded.steps, live)
         items, rows = self._rows(folded, features, choices, listing.slates)
         record = ExamplesRecord(
             version=EXAMPLES_VERSION,
@@ -275,24 +278,10 @@ class Pipeline:
         num_previous = live.online.covisitation.num_previous
         return queries_of(asked, live, table=self._table, num_previous=num_previous)
 
-    def _choice_features(self, folded: FoldedChunk, live: LiveModels) -> dict[int, ChoiceFeatures]:
-        """What the choice head learns from, by offset."""
-        if self._choices is None:
-            return {}
-        shown = _shown(folded)
-        of_shown = self._choices.of_impressions(
-            [_asked_when_shown(step) for step, _ in shown], [event for _, event in shown], live
-        )
-        offsets = [step.record.offset for step, _ in shown]
-        return {
-            **dict(zip(offsets, of_shown, strict=True)),
-            **self._choices.of_actions(folded.steps, live),
-        }
-
     def _rows(
         self,
         folded: FoldedChunk,
-        features: Mapping[int, SlateFeatures],
+        features: Mapping[int, ShownFeatures],
         choices: Mapping[int, ChoiceFeatures],
         slates: Mapping[int, LoggedSlate],
     ) -> tuple[list[str], list[Row]]:
@@ -304,10 +293,14 @@ class Pipeline:
             match event:
                 case Impression():
                     rows.append(
-                        impression_row(step, event, features[offset], choices.get(offset), items)
+                        impression_row(step, event, features[offset], self._contribution, items)
                     )
                 case Action():
-                    rows.append(action_row(step, event, self._table, self._contexts, items))
+                    rows.append(
+                        action_row(
+                            step, event, self._table, self._contexts, self._contribution, items
+                        )
+                    )
                     if (choice := choices.get(offset)) is not None:
                         rows.append(choice_row(step, choice))
                 case Visit():
@@ -322,8 +315,8 @@ def _shown(folded: FoldedChunk) -> list[tuple[Step, Impression]]:
 
 
 def _by_offset(
-    shown: Sequence[Sequence[tuple[Step, Impression]]], features: Sequence[SlateFeatures]
-) -> list[dict[int, SlateFeatures]]:
+    shown: Sequence[Sequence[tuple[Step, Impression]]], features: Sequence[ShownFeatures]
+) -> list[dict[int, ShownFeatures]]:
     """The features of each chunk's impressions, by offset."""
     following = iter(features)
     return [{step.record.offset: next(following) for step, _ in steps} for steps in shown]

@@ -31,7 +31,7 @@ class Ranked:
         candidates: All of them.
         scores: float64[N], by which they were ordered.
         order: int64[L], the list as indices into the candidates.
-        features_NF: float32, the next head's inputs where they are to be logged.
+        features_NF: float32, the re-ranker's inputs where they are to be logged.
     """
 
     candidates: Candidates

@@ -10,14 +10,17 @@ import struct
 from functools import lru_cache
 from typing import Final
 
+import numpy as np
+
 from featurestore.actions import ActionTable, Effect
 from featurestore.choice_features import ChoiceFeatures
 from featurestore.events import Action, Context, Impression
-from featurestore.features import SlateFeatures
+from featurestore.keys import item_key, item_keys
 from models.context_popularity import circumstances
 from streams.examples import NO_ITEM, ActionRow, ChoiceRow, ImpressionRow, SlateRow, VisitRow
 from streams.folding import NUM_PREVIOUS, Step
-from streams.list_requests import LoggedSlate
+from streams.list_requests import LoggedSlate, ShownFeatures
+from streams.sections import ContributionConfig
 
 _PACKED: Final = [struct.Struct(f"<{num}Q").pack for num in range(NUM_PREVIOUS + 1)]
 _NOTHING: Final[dict[str, str]] = {}
@@ -48,6 +51,7 @@ def action_row(
     event: Action,
     table: ActionTable,
     contexts: tuple[str, ...],
+    contribution: ContributionConfig,
     items: ItemIndex,
 ) -> ActionRow:
     """Return an action's row; one that is not positive weighs nothing.
@@ -57,6 +61,7 @@ def action_row(
         event: The action.
         table: What it means.
         contexts: Names of the context values that are kept.
+        contribution: How often an item counts.
         items: Of the record.
     """
     spec, item_id, previous = table.spec(event.action), event.item_id, step.previous
@@ -73,6 +78,7 @@ def action_row(
         event.list_id or "",
         _PACKED[len(previous)](*previous),
         _kept(step, event.context, contexts) if is_positive else _NOTHING,
+        item_id is None or not is_positive or _counts(step, item_key(item_id), table, contribution),
     )
 
 
@@ -84,11 +90,13 @@ def visit_row(step: Step) -> VisitRow:
 def impression_row(
     step: Step,
     event: Impression,
-    features: SlateFeatures,
-    choice: ChoiceFeatures | None,
+    features: ShownFeatures,
+    contribution: ContributionConfig,
     items: ItemIndex,
 ) -> ImpressionRow:
     """Return an impression's row; features were computed on the state before it."""
+    num_shown = step.before.shown_counts(item_keys([shown.item_id for shown in event.items]))
+    click, choice = features.click, features.choice
     return ImpressionRow(
         offset=step.record.offset,
         ts_ms=step.clock_ms,
@@ -97,10 +105,12 @@ def impression_row(
         list_id=event.list_id or "",
         items=[items.of(shown.item_id) for shown in event.items],
         positions=[shown.position for shown in event.items],
-        relevance=features.relevance.astype("<i4").tobytes(),
-        examination=features.examination.astype("<i4").tobytes(),
+        relevance=click.relevance.astype("<i4").tobytes(),
+        examination=click.examination.astype("<i4").tobytes(),
         choice=b"" if choice is None else choice.indices.astype("<i4").tobytes(),
         pull=0.0 if choice is None else float(choice.pulls[0]),
+        rerank=features.rerank_NF.astype("<f4").tobytes(),
+        uncounted=np.flatnonzero(num_shown >= contribution.max_shown).tolist(),
     )
 
 
@@ -117,7 +127,7 @@ def choice_row(step: Step, choice: ChoiceFeatures) -> ChoiceRow:
 
 
 def slate_row(step: Step, slate: LoggedSlate, items: ItemIndex) -> SlateRow:
-    """Return the row of a list's candidates, all of them, with the next head's inputs."""
+    """Return the row of a list's candidates, all of them, with the re-ranker's inputs."""
     return SlateRow(
         offset=step.record.offset,
         ts_ms=step.clock_ms,
@@ -129,6 +139,12 @@ def slate_row(step: Step, slate: LoggedSlate, items: ItemIndex) -> SlateRow:
         listed=[items.of(item_id) for item_id in slate.listed],
         challenger_listed=[items.of(item_id) for item_id in slate.challenger_listed],
     )
+
+
+def _counts(step: Step, key: int, table: ActionTable, contribution: ContributionConfig) -> bool:
+    """Whether the user has acted upon the item seldom enough of late."""
+    since_s = (step.clock_ms - contribution.window_ms) // 1000
+    return step.before.num_positive_on(key, since_s, table) < contribution.max_actions
 
 
 def _kept(step: Step, context: Context | None, names: tuple[str, ...]) -> dict[str, str]:

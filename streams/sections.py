@@ -245,6 +245,33 @@ class TrainerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContributionConfig:
+    """What one user may add to what everybody's lists depend on, so that no robot moves them.
+
+    Attributes:
+        max_actions: Positive actions of a user on one item that count within the window; a click
+            beyond them teaches nothing, nor does the slate that it answers.
+        max_shown: Impressions of an item to one user that its click rate counts, as far as the
+            user's last shown items tell.
+        window_ms: Of `max_actions`, before the action, in the user's own time.
+    """
+
+    max_actions: int = 3
+    max_shown: int = 10
+    window_ms: int = 3_600_000
+
+    def __post_init__(self) -> None:
+        """Refuse what would let nothing count.
+
+        Raises:
+            ValueError: Naming every bad value.
+        """
+        names = ("max_actions", "max_shown", "window_ms")
+        if bad := [f"{name} above 0" for name in names if getattr(self, name) < 1]:
+            raise ValueError(", ".join(bad))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveGateConfig:
     """How two bundles are compared on live traffic; `streams.live_gate` says what follows.
 
@@ -282,10 +309,8 @@ class RankingConfig:
 
     Attributes:
         list_size: Items of a list.
-        head: What orders them: p(click), the next action, the choice head (for catalogues with
-            categories), or `auto`: p(click) once it has learned from `min_clicks` clicks, so on
-            logs with impressions.
-        min_clicks: See `head`.
+        head: What orders them: the re-ranker, which weighs all sources and the heads of
+            `online.heads`, or one of those heads alone.
         category_cap: Most items of one category in a list, as far as the others fill it; 0 for no
             cap.
         skip_acted: Whether items that the user has acted upon are left out.
@@ -293,12 +318,11 @@ class RankingConfig:
             rests; 0 for never.
         num_new: Places at the end of a list for items of the catalogue that nobody has been shown
             yet, so that they get a chance.
-        slate_sample_rate: Share of lists whose candidates are logged for the next head.
+        slate_sample_rate: Share of lists whose candidates are logged for the re-ranker.
     """
 
     list_size: int = 20
-    head: Literal["auto", "click", "next", "choice"] = "auto"
-    min_clicks: int = 200
+    head: Literal["reranker", "click", "choice"] = "reranker"
     category_cap: int = 0
     skip_acted: bool = True
     max_shown: int = 0
@@ -315,7 +339,6 @@ class RankingConfig:
             (1 <= self.list_size <= 100, "list_size from 1 to 100"),
             (0 <= self.num_new <= self.list_size, "num_new from 0 to list_size"),
             (0 <= self.slate_sample_rate <= 1, "slate_sample_rate from 0 to 1"),
-            (self.min_clicks >= 0, "min_clicks not below 0"),
             (self.category_cap >= 0, "category_cap not below 0"),
             (self.max_shown >= 0, "max_shown not below 0"),
         ]

@@ -302,3 +302,22 @@ def test_masks_of_a_new_user_are_empty() -> None:
     assert not fresh.acted_mask(keys).any()
     assert not fresh.hidden_mask(keys).any()
     assert not fresh.shown_counts(keys).any()
+
+
+def test_positive_actions_on_an_item_are_counted_from_a_moment_on() -> None:
+    state = folded(
+        [
+            action(0, "a"),
+            action(60, "b"),
+            action(61, "a", "search"),
+            action(120, "a"),
+            action(180, "a"),
+        ]
+    )
+    start_s = START_MS // 1000
+    key = item_key("a")
+    assert state.num_positive_on(key, start_s, TABLE) == 3
+    assert state.num_positive_on(key, start_s + 1, TABLE) == 2
+    assert state.num_positive_on(key, start_s + 181, TABLE) == 0
+    assert state.num_positive_on(item_key("z"), start_s, TABLE) == 0
+    assert EMPTY_STATE.num_positive_on(key, 0, TABLE) == 0

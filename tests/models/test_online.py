@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from models.context_popularity import ContextPopularityConfig
 from models.errors import SnapshotRefused
-from models.next_features import next_features
 from models.online import OnlineConfig, OnlineModels
 from models.popularity import PopularityConfig
 from models.ranking import best_first
+from models.rerank_features import rerank_features
 from models.retrieval import Query, Questions, RetrievalConfig, propose, score
 from models.tables import DeltaOutcome
 from models.vocabulary import VocabularyConfig
@@ -54,9 +54,9 @@ def learn(models: OnlineModels, seed: int) -> None:
             examination = generator.integers(0, NUM_WEIGHTS, (4, 1))
             labels = generator.random(4) < 0.4
             models.learn_click(items, relevance, examination, labels, time_ms=time_ms)
-            num_features = len(models.next_feature_names)
+            num_features = len(models.rerank_feature_names)
             features = generator.normal(size=(5, num_features)).astype(np.float32)
-            models.learn_slate(features, seed % 5)
+            models.reranker.learn(features, seed % 5)
     models.advance(models.offset + 1)
 
 
@@ -80,8 +80,8 @@ def lists(models: OnlineModels) -> list[object]:
             session_num_actions=1,
         )
         candidates = propose(models.sources, [query], RETRIEVAL).scored(models.sources)
-        features = next_features(candidates)
-        order = best_first(models.next.utilities(features))
+        features = rerank_features(candidates)
+        order = best_first(models.reranker.utilities(features))
         codes = candidates.codes[order].tolist()
         found.append([models.vocabulary.item_id(code) for code in codes])
         found.append(candidates.scores.tobytes())

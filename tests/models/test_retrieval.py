@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from models.next_features import next_feature_names, next_features
 from models.ranking import best_first, diversify
+from models.rerank_features import rerank_feature_names, rerank_features
 from models.retrieval import Candidates, Query, Questions, RetrievalConfig, Source, propose, score
 
 
@@ -65,7 +65,7 @@ def test_nothing_to_recommend_is_an_empty_slate_all_the_way() -> None:
         candidates = propose(sources, [QUERY], CONFIG).scored(sources)
         assert len(candidates) == 0
         assert candidates.scores.shape == (0, len(sources))
-        features = next_features(candidates)
+        features = rerank_features(candidates)
         assert features.shape == (0, 3 * len(sources) + 1)
     nothing = propose(SOURCES, [QUERY], CONFIG, exclude=lambda asked: asked.codes >= 0)
     assert len(nothing.asked) == 0
@@ -117,7 +117,7 @@ def test_a_batch_retrieves_what_each_query_alone_would_get() -> None:
         assert of_batch.ranks.tolist() == alone.ranks.tolist()
         np.testing.assert_array_equal(of_batch.scores, alone.scores)
         np.testing.assert_array_equal(
-            next_features(together)[together.asked.part(index)], next_features(alone)
+            rerank_features(together)[together.asked.part(index)], rerank_features(alone)
         )
 
 
@@ -148,8 +148,8 @@ def test_features_are_centred_scores_missing_flags_and_reciprocal_ranks() -> Non
         ranks=np.array([[2, 0], [1, 0], [0, 4]], np.int32),
     )
     copy = candidates.scores.copy()
-    features = next_features(candidates)
-    assert next_feature_names(["a", "b"]) == [
+    features = rerank_features(candidates)
+    assert rerank_feature_names(["a", "b"]) == [
         "a",
         "b",
         "a:missing",
@@ -164,7 +164,7 @@ def test_features_are_centred_scores_missing_flags_and_reciprocal_ranks() -> Non
         [2, 1, 0, 0, 0, 0.25, 0],
     ]
     cold = Questions.of_one(QUERY, candidates.codes)
-    assert next_features(replace(candidates, asked=cold))[:, -1].tolist() == [1, 1, 1]
+    assert rerank_features(replace(candidates, asked=cold))[:, -1].tolist() == [1, 1, 1]
     np.testing.assert_array_equal(candidates.scores, copy)
 
 

@@ -49,7 +49,7 @@ def new_online() -> OnlineModels:
     )
 
 
-NUM_FEATURES = len(new_online().next_feature_names)
+NUM_FEATURES = len(new_online().rerank_feature_names)
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,16 @@ class Source:
 
 
 def impression(
-    user: str, items: Sequence[str], ts_ms: int, *, request: str = "", features: int = 0
+    user: str,
+    items: Sequence[str],
+    ts_ms: int,
+    *,
+    request: str = "",
+    features: int = 0,
+    uncounted: Sequence[int] = (),
 ) -> Source:
     generator = np.random.default_rng(features)
+    rerank = generator.normal(size=(len(items), NUM_FEATURES)).astype("<f4")
     relevance = generator.integers(0, NUM_WEIGHTS - 4, (len(items), 3)).astype("<i4")
     examination = generator.integers(NUM_WEIGHTS - 4, NUM_WEIGHTS, (len(items), 1)).astype("<i4")
 
@@ -79,6 +86,8 @@ def impression(
             examination=examination.tobytes(),
             choice=_choice(len(items), features).tobytes(),
             pull=0.25,
+            rerank=rerank.tobytes(),
+            uncounted=list(uncounted),
         )
 
     return Source(row)
@@ -107,6 +116,7 @@ def action(
     previous: Sequence[str] = (),
     weight: float = 1.0,
     is_label: bool = True,
+    is_counted: bool = True,
 ) -> Source:
     def row(offset: int, index: Callable[[str], int]) -> Row:
         return ActionRow(
@@ -120,6 +130,7 @@ def action(
             request_id=request,
             list_id="",
             previous=np.array([item_key(one) for one in previous], "<u8").tobytes(),
+            is_counted=is_counted,
         )
 
     return Source(row)

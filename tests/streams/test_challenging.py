@@ -14,7 +14,7 @@ from tests.streams.taught import Line, config, live_models
 
 ITEMS = [f"i{number}" for number in range(30)]
 SEQUENCES = [[one, other] for one in ITEMS[:10] for other in ITEMS[5:20]]
-SETTINGS = config(ranking__slate_sample_rate=1.0, ranking__head="next", ranking__num_new=0)
+SETTINGS = config(ranking__slate_sample_rate=1.0, online__heads=[], ranking__num_new=0)
 
 
 def encoder_of(bundle: Bundle) -> SequenceEncoder:
@@ -35,12 +35,12 @@ def named(record: ExamplesRecord, indices: list[int]) -> list[str]:
 
 
 def trusting(live: LiveModels) -> None:
-    """Let the next head follow the transformer, so that bundles make a difference."""
-    weights = live.online.next.table.columns["moved"]
-    weights.put(live.online.next_feature_names.index("transformer"), 5.0)
-    live.online.next.progress.columns["num_slates"].put(0, 1000.0)
-    live.online.next.progress.columns["memory"].put(0, 1.0)
-    live.online.next.progress.columns["tuned_loss"].put(0, 1.0)
+    """Let the re-ranker follow the transformer, so that bundles make a difference."""
+    weights = live.online.reranker.table.columns["moved"]
+    weights.put(live.online.rerank_feature_names.index("transformer"), 5.0)
+    live.online.reranker.progress.columns["num_slates"].put(0, 1000.0)
+    live.online.reranker.progress.columns["memory"].put(0, 1.0)
+    live.online.reranker.progress.columns["tuned_loss"].put(0, 1.0)
 
 
 def test_both_lists_are_logged_and_the_one_in_use_is_served(tmp_path: Path) -> None:

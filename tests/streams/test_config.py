@@ -111,10 +111,7 @@ def test_every_problem_is_reported_at_once_with_found_and_expected() -> None:
         "kafka.brokers: found 'localhost:9092', expected a list, each a string",
         "kafka.topics.evnts: found an unknown key, expected 'events'?",
         "learner: found 5, expected a table of settings",
-        (
-            "ranking.head (from --set): found 'best', "
-            "expected one of 'auto', 'click', 'next', 'choice'"
-        ),
+        ("ranking.head (from --set): found 'best', expected one of 'reranker', 'click', 'choice'"),
         "ranking.list_size: found 'twenty', expected an integer",
         f"worker.metrics_port (from {PORT_VARIABLE}): found 'high', expected an integer",
     ]

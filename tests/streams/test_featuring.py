@@ -36,7 +36,7 @@ class Moment:
             ),
         )
         self.line.take(click("u1", "a", START_MS - 5000), click("u1", "b", START_MS - 1000))
-        self.featurer: Featurer = self.line.pipeline._builder._featurer
+        self.featurer: Featurer = self.line.pipeline._builder._scorer._featurer
         self.asked = Asked(U1, self.line.states[U1], START_MS, {"device": "phone"})
         (self.query,) = queries_of(
             [self.asked], self.live, table=settings.action_table(), num_previous=3

@@ -191,7 +191,56 @@ def test_evicted_slates_are_not_learned() -> None:
     assert online.click.table.columns["n"].values.any() == np.False_
 
 
-def test_next_head_learns_which_candidate_was_chosen() -> None:
+def test_the_re_ranker_learns_which_shown_item_was_clicked_where_it_stood() -> None:
+    online = new_online()
+    fold = new_fold(online)
+    events = [
+        impression("u", ["a", "b", "c"], START_MS, request="r"),
+        impression("v", ["a", "b", "c"], START_MS),
+        action("u", "c", START_MS + 9, request="r"),
+        visit("w", START_MS + 60_001),
+    ]
+    fold.fold(record_of(events, 0), 0)
+
+    assert online.reranker.num_slates == 1, "a slate without a click says nothing of the order"
+    assert online.reranker.examination[3] > -np.log(3)
+
+
+def test_candidates_teach_nothing_where_the_action_answered_what_was_shown() -> None:
+    online = new_online()
+    fold = new_fold(online)
+    events = [
+        slate("u", ["a", "b"], START_MS),
+        impression("u", ["a", "b"], START_MS, request="r"),
+        action("u", "b", START_MS + 1, request="r"),
+    ]
+    effects = fold.fold(record_of(events, 0), 0)
+
+    assert effects.next_joins == Counter({NextOutcome.UNUSED: 1})
+    assert online.reranker.num_slates == 1
+
+
+def test_what_one_user_repeats_counts_no_more() -> None:
+    once, robot = new_online(), new_online()
+    for online, num in ((once, 1), (robot, 50)):
+        fold = new_fold(online)
+        for number in range(num):
+            request, is_new = f"r{number}", number == 0
+            uncounted = [] if is_new else [0, 1]
+            events = [
+                impression("u", ["a", "b"], START_MS, request=request, uncounted=uncounted),
+                slate("u", ["a", "b"], START_MS),
+                action("u", "a", START_MS, request=request, is_counted=is_new),
+            ]
+            effects = fold.fold(record_of(events, 3 * number), number)
+        online.advance(END)
+
+    assert effects.joins == Counter({JoinOutcome.REPEATED: 1})
+    assert effects.closed[0].slate.predicted is not None, "it is judged all the same"
+    assert robot.snapshot() == once.snapshot()
+
+
+def test_the_re_ranker_learns_which_candidate_was_chosen() -> None:
     online = new_online()
     fold = new_fold(online)
     events = [
@@ -203,7 +252,7 @@ def test_next_head_learns_which_candidate_was_chosen() -> None:
     effects = fold.fold(record_of(events, 0), 0)
 
     assert effects.next_joins == Counter({NextOutcome.JOINED: 1, NextOutcome.RECALL_MISS: 1})
-    assert online.next.num_slates == 1
+    assert online.reranker.num_slates == 1
 
 
 def test_the_choice_head_learns_at_once_what_was_done_and_with_its_answer_what_was_shown() -> None:

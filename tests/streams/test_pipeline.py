@@ -52,7 +52,7 @@ def test_actions_and_visits_cause_a_list_and_impressions_only_fold() -> None:
     assert set(effects.states) == {U1, U2, UserId("u3")}
 
 
-@pytest.mark.parametrize("head", ["click", "next", "choice"])
+@pytest.mark.parametrize("head", ["click", "reranker", "choice"])
 def test_models_that_know_nothing_give_an_empty_list_beside_what_is_shown(head: str) -> None:
     settings = config(ranking__head=f'"{head}"', ranking__slate_sample_rate=0.0)
     running = Line(settings, live_models(settings))
@@ -275,3 +275,21 @@ def test_an_item_that_nobody_has_met_gets_the_last_place() -> None:
 
     assert made.items[-1].item_id == "new"
     assert made.items[-1].source == "fresh"
+
+
+def test_a_users_repetitions_are_logged_as_such() -> None:
+    one = line(contribution__max_actions=2, contribution__max_shown=3)
+    clicks = [click("u1", "a", START_MS + number, event_id=f"e{number}") for number in range(4)]
+    slates = [shown("u2", START_MS + number, items=["a", "b"]) for number in range(5)]
+
+    rows = one.take(*clicks, *slates, click("u1", "b", START_MS + 9)).record.rows
+
+    actions = [row.is_counted for row in rows if isinstance(row, ActionRow)]
+    assert actions == [True, True, False, False, True]
+    uncounted = [row.uncounted for row in rows if isinstance(row, ImpressionRow)]
+    assert uncounted == [[], [], [], [0, 1], [0, 1]]
+
+    later = START_MS + 3_600_000 + 2000
+    (row, *_) = one.take(click("u1", "a", later)).record.rows
+    assert isinstance(row, ActionRow)
+    assert row.is_counted, "the window is over"

@@ -1,10 +1,15 @@
-"""Which candidate will the user act on next? A conditional logit over whole slates, online.
+"""In which order are candidates shown? A conditional logit over whole slates, online.
 
-    p(i | slate) = exp(u_i) / sum_j exp(u_j),   u_i = x_i . w   (McFadden 1974)
+    p(i | slate) = exp(u_i) / sum_j exp(u_j),   u_i = x_i . w + e(position of i)   (McFadden 1974)
 
-on continuous features; AdaGrad (Duchi et al. 2011) on the log-loss of each slate whose answer
-became known. Learning starts from the weights of a tuned source order, and that order goes on
-ranking until the learned one has beaten it on slates that it had not yet seen.
+on what every source and every other head say of an item; AdaGrad (Duchi et al. 2011) on the
+log-loss of each slate whose answer became known. There are two kinds of slate: what was shown, of
+which one item was clicked, and where it stood has a weight e of its own, which ranking never sees;
+and all candidates of a list, of which one was acted upon without it, where e is 0.
+
+Learning starts from the weights of a tuned source order, and that order goes on ranking until the
+learned one has beaten it on slates that it had not yet seen. Positions start from the examination
+that is 1 over the position (Joachims et al., Unbiased Learning-to-Rank, WSDM 2017).
 
 Features of a slate may contain one *cold* column, 1 in every row for users of whom nothing is known
 in this session: all weights have a second value that is added for them. On hours 24 to 48 of a news
@@ -29,9 +34,12 @@ if TYPE_CHECKING:
 COLD = "cold"
 """Name of the feature that says: nothing is known of the user in this session."""
 
+_POSITIONS = 31
+_NOWHERE = np.zeros(_POSITIONS)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NextHeadConfig:
+class RerankerConfig:
     """How fast the order is learned, and when it takes over.
 
     Attributes:
@@ -49,12 +57,12 @@ class NextHeadConfig:
     loss_memory: int = 1000
 
 
-class NextHead:
-    """p(next positive action | candidates)."""
+class Reranker:
+    """p(click or next positive action | slate)."""
 
     def __init__(
         self,
-        config: NextHeadConfig,
+        config: RerankerConfig,
         feature_names: Sequence[str],
         initial_weights: Mapping[str, float],
     ) -> None:
@@ -76,21 +84,22 @@ class NextHead:
         self._config = config
         self._num = len(feature_names)
         self._cold = feature_names.index(COLD) if COLD in feature_names else None
-        self._initial = np.zeros(2 * self._num)
+        places = np.arange(_POSITIONS)
+        self._initial = np.concatenate([np.zeros(2 * self._num), -np.log(np.maximum(places, 1))])
         for name, weight in initial_weights.items():
             self._initial[feature_names.index(name)] = weight
         # The weights' distance from their initial values, so that nothing learned is all zeros.
         self.table = Table(
-            "next",
+            "reranker",
             [
                 ColumnSpec(name="moved", dtype="float64"),
                 ColumnSpec(name="squares", dtype="float64"),
             ],
             meaning=(list(feature_names), sorted(initial_weights.items())),
         )
-        self.table.grow(2 * self._num)
+        self.table.grow(len(self._initial))
         self.progress = Table(
-            "next_progress", [ColumnSpec(name=name, dtype="float64") for name in _PROGRESS]
+            "reranker_progress", [ColumnSpec(name=name, dtype="float64") for name in _PROGRESS]
         )
         self.progress.grow(1)
         self.tables = (self.table, self.progress)
@@ -98,6 +107,15 @@ class NextHead:
     @property
     def weights(self) -> NDArray[np.float64]:
         """The learned weights: of all users, then what is added for cold ones; float64[2 F]."""
+        return self._all_weights[: 2 * self._num]
+
+    @property
+    def examination(self) -> NDArray[np.float64]:
+        """What a place on the page adds to an item's utility; float64[31], by position."""
+        return self._all_weights[2 * self._num :]
+
+    @property
+    def _all_weights(self) -> NDArray[np.float64]:
         weights: NDArray[np.float64] = self._initial + self.table.columns["moved"].values
         return weights
 
@@ -131,22 +149,34 @@ class NextHead:
 
     def tuned(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """What the tuned order says, from which learning started."""
-        return self._utilities(features, self._initial)
+        return self._utilities(features, self._initial[: 2 * self._num])
 
-    def learn(self, features: NDArray[np.floating], chosen: int) -> None:
+    def learn(
+        self,
+        features: NDArray[np.floating],
+        chosen: int,
+        positions: NDArray[np.integer] | None = None,
+    ) -> None:
         """Takes a slate whose answer is known.
 
         Args:
-            features: float[N, F], as they were when the slate was ranked.
-            chosen: Index of the candidate that was acted upon.
+            features: float[N, F], as they were when the slate was ranked or shown.
+            chosen: Index of the item that was clicked or acted upon.
+            positions: int[N], from 1, where the items were shown; None for candidates.
         """
-        learned = _log_softmax(self.learned(features))
-        tuned = _log_softmax(self.tuned(features))
-        self._note(-float(learned[chosen]), -float(tuned[chosen]))
-        errors = np.exp(learned)
+        learned, tuned = self.learned(features), self.tuned(features)
+        places = None
+        if positions is not None:
+            places = np.clip(positions, 0, _POSITIONS - 1)
+            learned += self.examination[places]
+            tuned += self._initial[2 * self._num :][places]
+        log_chances = _log_softmax(learned)
+        self._note(-float(log_chances[chosen]), -float(_log_softmax(tuned)[chosen]))
+        errors = np.exp(log_chances)
         errors[chosen] -= 1.0
         gradient = (features * errors[:, None]).sum(axis=0)
-        self._step(self._expanded(gradient, features))
+        of_places = np.bincount(places, errors, _POSITIONS) if places is not None else _NOWHERE
+        self._step(np.concatenate([self._expanded(gradient, features), of_places]))
 
     def _utilities(
         self, features: NDArray[np.floating], weights: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""The next head: learns an order over slates, from a tuned one, without ruin."""
+"""The re-ranker: learns an order over slates, from a tuned one, without ruin."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.next_head import COLD, NextHead, NextHeadConfig
+from models.reranker import COLD, Reranker, RerankerConfig
 from models.tables import TableSet
 
 NAMES = ["a", "b", COLD]
 
 
-def new_head(**settings: float) -> NextHead:
-    return NextHead(NextHeadConfig(**settings), NAMES, {"a": 1.0})  # type: ignore[arg-type]
+def new_head(**settings: float) -> Reranker:
+    return Reranker(RerankerConfig(**settings), NAMES, {"a": 1.0})  # type: ignore[arg-type]
 
 
 def slates(
@@ -115,4 +115,38 @@ def test_a_restored_learner_goes_on_bit_by_bit() -> None:
 
 def test_an_initial_weight_of_no_feature_is_refused() -> None:
     with pytest.raises(ValueError, match=r"found initial weights of \['c'\]"):
-        NextHead(NextHeadConfig(), NAMES, {"c": 1.0})
+        Reranker(RerankerConfig(), NAMES, {"c": 1.0})
+
+
+def test_where_an_item_stood_is_learned_and_never_seen_by_the_order() -> None:
+    """A list in the order of "a", read from the top: "b" is what decides among equal places."""
+    head = new_head()
+    generator = np.random.default_rng(5)
+    examination = np.array([0.0, -0.2, -0.7, -3.0])
+    for _ in range(3000):
+        features = np.zeros((4, 3), np.float32)
+        features[:, 0] = np.sort(generator.normal(size=4))[::-1]
+        features[:, 1] = generator.normal(size=4)
+        utilities = 1.5 * features[:, 1] + examination
+        p = np.exp(utilities) / np.exp(utilities).sum()
+        head.learn(features, int(generator.choice(4, p=p)), np.arange(1, 5))
+    of_a, of_b = head.weights[:2].tolist()
+    assert of_b == pytest.approx(1.5, abs=0.15)
+    assert abs(of_a) < 0.3
+    learned = head.examination[1:5].tolist()
+    assert learned[3] - learned[0] < -2.0
+
+
+def test_candidates_leave_the_examination_alone() -> None:
+    head = new_head()
+    before = head.examination.tolist()
+    for features, chosen in slates(50, (0.5, 1.5)):
+        head.learn(features, chosen)
+    assert head.examination.tolist() == before
+
+
+def test_places_beyond_the_last_known_one_count_as_that() -> None:
+    head = new_head()
+    features = np.zeros((2, 3), np.float32)
+    head.learn(features, 0, np.array([500, 30]))
+    assert head.log_losses[0] == pytest.approx(math.log(2))
