@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "replay": ("logs", "Send an event file to Kafka"),
     "train": ("train", "Train a model on a finished log: an event file, or what Kafka holds"),
     "evaluate": ("evaluate", "Measure quality on an event file, without Kafka or Redis"),
+    "off-policy": ("off_policy", "Estimate what another policy would have earned on a log"),
     "compare": ("compare", "Join evaluations of one file into a page with plots and intervals"),
     "simulate": ("simulate", "Run the simulated storefront alone"),
 }

@@ -1,13 +1,14 @@
 """How does a finished log become what offline models learn from? Its positive actions, by time.
 
-An event file or what the topic `events` holds now; one action a row, each user's in order.
+An event file or what the topic `events` holds now; one action a row, each user's in order. Whoever
+wants all events of either takes `values_of`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -21,6 +22,18 @@ from streams.event_file import read_values
 
 FROM_KAFKA: Final = "kafka"
 """What the command line calls the topic `events`."""
+
+
+class LogValues(NamedTuple):
+    """The events of a log, undecoded.
+
+    Attributes:
+        name: Of the file, or of the topic.
+        read: Gives them from the first on, every time.
+    """
+
+    name: str
+    read: Callable[[], Iterable[bytes]]
 
 
 class FinishedLog(NamedTuple):
@@ -39,20 +52,36 @@ class FinishedLog(NamedTuple):
     refused: dict[str, int]
 
 
-def read_log(source: str, config: Config) -> FinishedLog:
-    """Read an event file or, for `kafka`, the topic `events` to its present end.
+def values_of(source: str, config: Config) -> LogValues:
+    """Open an event file or, for `kafka`, read the topic `events` to its present end.
+
+    A topic's events are put in the order in which the broker appended them, whatever partition they
+    are of; that takes a topic with `message.timestamp.type=LogAppendTime`, as `headrace up` makes.
 
     Raises:
-        EventFileError: The file cannot be read.
         UnreadableTopicError: There is no such topic.
         KafkaError: No broker can be reached.
     """
     if source == FROM_KAFKA:
         topic = config.kafka.topics.events
         records = asyncio.run(read_to_end(config.kafka.brokers, topic))
-        return log_of(topic, (record.value or b"" for record in records), config)
+        records.sort(key=lambda record: record.append_ms)
+        values = [record.value or b"" for record in records]
+        return LogValues(topic, lambda: values)
     path = Path(source)
-    return log_of(path.name, read_values(path), config)
+    return LogValues(path.name, lambda: read_values(path))
+
+
+def read_log(source: str, config: Config) -> FinishedLog:
+    """Read the positive actions of an event file or of what Kafka holds.
+
+    Raises:
+        EventFileError: The file cannot be read.
+        UnreadableTopicError: There is no such topic.
+        KafkaError: No broker can be reached.
+    """
+    values = values_of(source, config)
+    return log_of(values.name, values.read(), config)
 
 
 def log_of(name: str, values: Iterable[bytes], config: Config) -> FinishedLog:

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 from featurestore.events import Event
 from streams.convert.globo import globo_events
 from streams.convert.movielens import movielens_events
+from streams.convert.open_bandit import open_bandit_events
 from streams.convert.trivago import trivago_events
 
 Converter: TypeAlias = Callable[[Path], Iterator[Event]]
@@ -17,7 +18,15 @@ CONVERTERS: Final[Mapping[str, Converter]] = {
     "globo": globo_events,
     "trivago": trivago_events,
     "movielens": movielens_events,
+    "open_bandit": open_bandit_events,
 }
 """The logs that `headrace convert` knows, by name; each yields events in replay order."""
 
-__all__ = ["CONVERTERS", "Converter", "globo_events", "movielens_events", "trivago_events"]
+__all__ = [
+    "CONVERTERS",
+    "Converter",
+    "globo_events",
+    "movielens_events",
+    "open_bandit_events",
+    "trivago_events",
+]

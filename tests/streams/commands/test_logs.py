@@ -47,7 +47,7 @@ def test_a_converted_log_is_an_event_file(events_file: Path) -> None:
     assert sum(isinstance(event, Visit) for event in events) == 30
 
 
-@pytest.mark.parametrize("log", ["globo", "movielens", "trivago"])
+@pytest.mark.parametrize("log", ["globo", "movielens", "open_bandit", "trivago"])
 def test_what_is_not_the_log_is_refused_and_leaves_no_file(tmp_path: Path, log: str) -> None:
     source, target = tmp_path / "source", tmp_path / "events.jsonl"
     source.write_text("no such log\n")

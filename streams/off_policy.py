@@ -1,0 +1,284 @@
+"""What would other policies have earned on this log, which was served by another one?
+
+The log's events go one by one through the pipeline and learner of the live system, as they do for
+`streams.evaluate`. Rankers learn from the slates of the first part and are fixed then; of every
+later impression each policy says with which chance it would have shown what was shown there. With
+the logged propensities and the clicks that the join attributes that makes the estimates of
+`models.off_policy`.
+
+The model that doubly robust asks has learned, when an impression is shown, the slates that were
+answered before it and are of users of other folds: it never knows the reward that it is to foresee.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from importlib.metadata import version
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from featurestore.catalogue import Catalogue
+from featurestore.events import EventRefused, Impression, UserId, decode_event
+from featurestore.keys import item_keys
+from featurestore.state import EMPTY_STATE, UserState
+from models.item_position_model import ItemPositionModel, fold_of
+from models.off_policy import BadPropensity
+from models.place_chances import DrawnList, EpsilonGreedy, Greedy, PlackettLuce
+from streams.attribution import ClosedSlate, JoinOutcome
+from streams.chunks import Chunk
+from streams.composition import build_pipeline
+from streams.config import Config
+from streams.decoding import DecodedEvent
+from streams.engine import Record
+from streams.evaluation_result import AttributionRule
+from streams.examples import unpack_int32
+from streams.finished_log import LogValues
+from streams.learner_fold import LearnEffects, LearnerFold
+from streams.live import LiveModels
+from streams.off_policy_estimates import (
+    AnsweredSlate,
+    Estimation,
+    JudgedSlate,
+    logged_estimate,
+    policy_run,
+)
+from streams.off_policy_result import Drawing, OffPolicyResult
+from streams.off_policy_targets import CandidateSet, Opinion, Targets
+from streams.stopwatch import NoLaps
+
+_PARTITION: Final = 0
+_TOPIC_ID: Final = "file"
+_NOTHING_LOST: Final = -1
+_PROGRESS_EVENTS: Final = 1_000
+_NUM_POSITIONS: Final = 50
+"""Places that the model of doubly robust tells apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OffPolicy:
+    """What is to be evaluated.
+
+    Attributes:
+        policies: Names among `streams.off_policy_targets.POLICIES`.
+        drawn: How a list is drawn from a ranker's scores.
+        candidates: What the policies choose from.
+        learn_until: Share of the events that rankers learn from; evaluated is what follows.
+        estimation: How estimates are made.
+        overrides: The `--set` by which the configuration was made, to be named in the result.
+    """
+
+    policies: tuple[str, ...]
+    drawn: DrawnList = field(default_factory=Greedy)
+    candidates: CandidateSet = "recall"
+    learn_until: float = 0.5
+    estimation: Estimation = field(default_factory=Estimation)
+    overrides: tuple[str, ...] = ()
+
+
+def evaluate_policies(
+    asked: OffPolicy,
+    log: LogValues,
+    config: Config,
+    on_progress: Callable[[int, int], object] = lambda _done, _total: None,
+) -> OffPolicyResult:
+    """Replay a log and estimate.
+
+    Args:
+        asked: What.
+        log: Of events.
+        config: As the live system would have it.
+        on_progress: Told now and then how many events of how many are done.
+
+    Raises:
+        OffPolicyRefused: The log cannot tell anything about a policy.
+        EventFileError: The file cannot be read.
+    """
+    begun_s = time.process_time()
+    num_events = sum(1 for _ in log.read())
+    run = _Run(asked, config, first=int(asked.learn_until * num_events))
+    for place, value in enumerate(log.read()):
+        run.take(place, value)
+        if place % _PROGRESS_EVENTS == 0:
+            on_progress(place, num_events)
+    run.finish()
+    on_progress(num_events, num_events)
+    return run.result(log.name, begun_s)
+
+
+class _Run:
+    """One pass over the log."""
+
+    def __init__(self, asked: OffPolicy, config: Config, *, first: int) -> None:
+        self._asked = asked
+        self._config = config
+        self._first = first
+        # Lists that are logged for the next head are not looked at here.
+        quick = replace(config, ranking=replace(config.ranking, slate_sample_rate=0.0))
+        online = config.online_models()
+        self._live = LiveModels(online, Catalogue(numeric=config.features.numeric))
+        self._pipeline = build_pipeline(quick, self._live)
+        self._fold = LearnerFold(
+            online, config.attribution, layout=config.layout_digest(online), topic_id=_TOPIC_ID
+        )
+        self._targets = Targets(
+            asked.policies, asked.drawn, config, self._live, candidates=asked.candidates
+        )
+        self._model = ItemPositionModel(num_positions=_NUM_POSITIONS)
+        self._states: dict[UserId, UserState] = {}
+        self._users: dict[str, int] = {}
+        self._waiting: dict[int, JudgedSlate] = {}
+        self._answered: list[AnsweredSlate] = []
+        self._refused: Counter[str] = Counter()
+        self._joins: Counter[JoinOutcome] = Counter()
+        self._digest = blake2b(digest_size=16)
+        self._laps = NoLaps()
+
+    def take(self, place: int, value: bytes) -> None:
+        """Take the event at one place of the log in."""
+        if place == self._first:
+            self._targets.freeze()
+        self._digest.update(value)
+        try:
+            event = decode_event(value)
+        except EventRefused as refusal:
+            self._refused[str(refusal.reason)] += 1
+            self._process(place, [])
+            return
+        if isinstance(event, Impression) and place >= self._first:
+            state = self._states.get(event.user_id, EMPTY_STATE)
+            self._waiting[place] = self._judged(event, self._targets.ask(event, state, place))
+        self._process(place, [DecodedEvent(Record(place, None, None, event.ts_ms), event)])
+
+    def finish(self) -> None:
+        """Close the slates that are open at the log's end."""
+        self._settle(self._fold.flush())
+
+    def result(self, name: str, begun_s: float) -> OffPolicyResult:
+        """Return the figures.
+
+        Raises:
+            OffPolicyRefused: There are none.
+        """
+        asked, how, answered = self._asked, self._asked.estimation, self._answered
+        policies = {policy: policy_run(policy, answered, how) for policy in asked.policies}
+        attribution = self._config.attribution
+        outcomes = {outcome.value: number for outcome, number in self._joins.items()}
+        return OffPolicyResult(
+            headrace=version("headrace"),
+            file=name,
+            file_digest=self._digest.hexdigest(),
+            configuration=self._config.digest(),
+            overrides=list(asked.overrides),
+            learn_until=asked.learn_until,
+            evaluate_from_event=self._first,
+            candidates=asked.candidates,
+            drawing=_drawing(asked.drawn),
+            clip=how.clip,
+            level=how.level,
+            seed=how.seed,
+            attribution=AttributionRule(
+                window_ms=attribution.window_ms,
+                after_click_ms=attribution.after_click_ms,
+                outcomes=dict(sorted(outcomes.items())),
+            ),
+            slots=sum(len(one.rewards) for one in answered),
+            slates=len(answered),
+            users=len(self._users),
+            logged=logged_estimate(answered, how),
+            policies=policies,
+            refused=dict(sorted(self._refused.items())),
+            cpu_s=time.process_time() - begun_s,
+        )
+
+    def _judged(self, event: Impression, opinion: Opinion) -> JudgedSlate:
+        """Add what was logged and what the model expects to what the policies would have done."""
+        keys = item_keys([shown.item_id for shown in event.items]).tolist()
+        fold, places = fold_of(event.user_id), opinion.positions
+        expected_KN = self._model.expected(fold, opinion.keys.tolist(), places)
+        return JudgedSlate(
+            propensities=_propensities(event),
+            targets=opinion.of_shown,
+            of_logged=np.diagonal(self._model.expected(fold, keys, places)),
+            of_target={
+                name: (chances_KN * expected_KN).sum(axis=1)
+                for name, chances_KN in opinion.of_all.items()
+            },
+        )
+
+    def _process(self, place: int, events: list[DecodedEvent]) -> None:
+        """Let pipeline and learner take one place in, as a chunk of its own."""
+        effects = self._pipeline.process(
+            Chunk(
+                partition=_PARTITION,
+                from_offset=place,
+                to_offset=place + 1,
+                events=events,
+                refused=[],
+            ),
+            self._states,
+            self._live,
+            topic_id=_TOPIC_ID,
+            lost_from=_NOTHING_LOST,
+            wants_lists=False,
+            computed_at_ms=0,
+            laps=self._laps,
+        )
+        self._states.update(effects.states)
+        if not effects.record.rows:
+            # Delivered twice, shown once.
+            self._waiting.pop(place, None)
+        self._settle(self._fold.fold(effects.record, place))
+
+    def _settle(self, effects: LearnEffects) -> None:
+        """Take the slates whose answer is final: learned from, and counted if evaluated."""
+        self._joins.update(effects.joins)
+        for closed in effects.closed:
+            row = closed.slate.row
+            judged = self._waiting.pop(row.offset, None)
+            if closed.outcome is JoinOutcome.EVICTED:
+                continue
+            self._learn(closed)
+            if judged is not None:
+                user = self._users.setdefault(row.user_id, len(self._users))
+                rewards = closed.is_clicked().astype(np.float64)
+                self._answered.append(AnsweredSlate(user, judged, rewards))
+
+    def _learn(self, closed: ClosedSlate) -> None:
+        row, items = closed.slate.row, closed.slate.items
+        labels, positions = closed.is_clicked(), np.array(row.positions)
+        self._model.learn(fold_of(row.user_id), item_keys(items).tolist(), positions, labels)
+        relevance = unpack_int32(row.relevance, len(items))
+        self._targets.learn(relevance, unpack_int32(row.examination, len(items)), labels)
+
+
+def _propensities(event: Impression) -> npt.NDArray[np.float64]:
+    """What was logged with each item.
+
+    Raises:
+        BadPropensity: Something was not.
+    """
+    for shown in event.items:
+        if shown.propensity is None:
+            raise BadPropensity(
+                f"found no propensity at item {shown.item_id!r}, position {shown.position}, of "
+                f"impression {event.event_id!r}, expected one with every item that is evaluated: "
+                "the chance, above 0 and up to 1, that it stood there. The application logs it "
+                "(docs/events.md); --learn-until leaves out an older part of a log"
+            )
+    return np.array([shown.propensity for shown in event.items], np.float64)
+
+
+def _drawing(drawn: DrawnList) -> Drawing:
+    match drawn:
+        case EpsilonGreedy():
+            return Drawing(epsilon=drawn.epsilon)
+        case PlackettLuce():
+            return Drawing(temperature=drawn.temperature)
+        case _:
+            return Drawing()
