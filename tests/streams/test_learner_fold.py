@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from models.online import OnlineModels
 from streams.attribution import JoinOutcome
 from streams.examples import ExamplesRecord
-from streams.learner_fold import LearnerFold
+from streams.learner_fold import LearnEffects, LearnerFold
 from streams.next_slates import NextOutcome
 from streams.refill import LayoutMismatch, LearnerMeta
 from streams.sections import AttributionConfig
@@ -222,6 +222,7 @@ def test_candidates_teach_nothing_where_the_action_answered_what_was_shown() -> 
 
 def test_what_one_user_repeats_counts_no_more() -> None:
     once, robot = new_online(), new_online()
+    effects = LearnEffects()
     for online, num in ((once, 1), (robot, 50)):
         fold = new_fold(online)
         for number in range(num):
