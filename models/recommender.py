@@ -41,15 +41,25 @@ class UserSequence:
         items: item codes of the catalogue, `UNKNOWN_ITEM` for none; int32.
         actions: action codes as in `History`; uint8.
         times_s: the user's clock, seconds since the epoch; uint32.
+        now_s: when scores are asked for, by the user's clock; None where the list is made at the
+            user's last action, as the live system does.
     """
 
     user: int
     items: npt.NDArray[np.int32]
     actions: npt.NDArray[np.uint8]
     times_s: npt.NDArray[np.uint32]
+    now_s: int | None = None
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @property
+    def moment_s(self) -> int:
+        """When scores are asked for; 0 where neither a request nor an action has a time."""
+        if self.now_s is not None:
+            return self.now_s
+        return int(self.times_s[-1]) if len(self) else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +138,7 @@ class Recommender(ABC):
         *,
         actions: Sequence[int] | None = None,
         times_s: Sequence[int] | None = None,
+        now_s: int | None = None,
     ) -> UserSequence:
         """Return a user's actions, oldest first, in the codes of this catalogue.
 
@@ -136,6 +147,7 @@ class Recommender(ABC):
             item_ids: what was acted upon; items may be unknown.
             actions: action codes; None where the log has one type only.
             times_s: seconds since the epoch; None where the log has no times.
+            now_s: when scores are asked for; None for the last action's time.
         """
         if self._code_of is None:
             self._code_of = {item: code for code, item in enumerate(self.item_ids)}
@@ -146,6 +158,7 @@ class Recommender(ABC):
             items=np.array([known.get(item, UNKNOWN_ITEM) for item in item_ids], np.int32),
             actions=np.array([1] * num if actions is None else actions, np.uint8),
             times_s=np.array([0] * num if times_s is None else times_s, np.uint32),
+            now_s=now_s,
         )
 
     def save(
@@ -249,3 +262,16 @@ def checked(
         expected = "some" if num is None else num
         raise ValueError(f"a vector of shape {values.shape} found, {expected} entries expected")
     return values.astype(dtype)
+
+
+def checked_matrix(values: npt.NDArray[Any], num_rows: int, width: int) -> npt.NDArray[np.float32]:
+    """Return a loaded matrix as float32.
+
+    Raises:
+        ValueError: another shape.
+    """
+    if values.shape != (num_rows, width):
+        raise ValueError(
+            f"a matrix of shape {values.shape} found, {num_rows} rows of {width} expected"
+        )
+    return values.astype(np.float32)

@@ -17,6 +17,9 @@ RECOMMENDERS: Final[Mapping[str, str]] = {
     "popularity": "models.recommenders.popularity:PopularityRecommender",
     "covisitation": "models.recommenders.covisitation:CovisitationRecommender",
     "vsknn": "models.recommenders.vsknn:NeighbourRecommender",
+    "als": "models.recommenders.als:AlsRecommender",
+    "bprmf": "models.recommenders.bprmf:BprRecommender",
+    "tensor": "models.recommenders.tensor:TensorRecommender",
     "lstm": "models.recommenders.lstm:LstmRecommender",
     "transformer": "models.recommenders.transformer:TransformerRecommender",
 }

@@ -64,7 +64,7 @@ def _fitted(name: str, history: History) -> Recommender:
 def _asked(model: Recommender) -> list[UserSequence]:
     return [
         model.sequence("u0", ["i1", "i2", "i3"]),
-        model.sequence("u1", ["i4"], actions=[2], times_s=[5]),
+        model.sequence("u1", ["i4"], actions=[2], times_s=[5], now_s=90_000),
         model.sequence("u0", [f"i{n % 12}" for n in range(30)]),
     ]
 
