@@ -31,10 +31,15 @@ def build_pipeline(config: Config, live: LiveModels) -> Pipeline:
     )
 
 
+def build_featurer(config: Config, live: LiveModels) -> Featurer:
+    """Return what computes the click head's features."""
+    return Featurer(config.feature_layout(), [source.name for source in live.sources])
+
+
 def build_scorer(config: Config, live: LiveModels) -> Scorer:
     """Return what asks sources and heads."""
-    featurer = Featurer(config.feature_layout(), [source.name for source in live.sources])
-    return Scorer(config.ranking, featurer, build_choice_featurer(config))
+    featurer, choices = build_featurer(config, live), build_choice_featurer(config)
+    return Scorer(config.ranking, featurer, choices)
 
 
 def build_choice_featurer(config: Config) -> ChoiceFeaturer | None:

@@ -177,8 +177,8 @@ class Result(Struct, frozen=True, kw_only=True):
         attribution: The join.
         next_item: The headline.
         sources: Each recall source alone, ordering by its own score.
-        models: Each order of the same candidates: the re-ranker's, the tuned source order, p(click),
-            the choice head's.
+        models: Each order of the same candidates: the re-ranker's, the tuned source order, that of
+            p(click), the choice head's.
         click: p(click).
         rankers: The same of each ranker that was compared, on the same slates; an order without
             probabilities has no entropy, logloss and calibration.

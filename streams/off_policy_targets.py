@@ -22,7 +22,7 @@ from models.off_policy import OffPolicyRefused
 from models.place_chances import DrawnList, EpsilonGreedy
 from models.retrieval import Query, Questions, score
 from models.slate_ranker import RANKERS, SlateRanker, SlateShape
-from streams.composition import build_featurer, build_list_builder
+from streams.composition import build_featurer, build_list_builder, build_scorer
 from streams.config import Config
 from streams.list_requests import ListRequest
 from streams.live import LiveModels
@@ -86,9 +86,9 @@ class Targets:
         self._live = live
         self._table = config.action_table()
         self._featurer = build_featurer(config, live)
-        # Neither another head's scores nor logged candidates are of use here.
-        quick = replace(config, ranking=replace(config.ranking, head="next", slate_sample_rate=0.0))
-        self._builder = build_list_builder(quick, self._featurer, None)
+        # Logged candidates are of no use here.
+        quick = replace(config, ranking=replace(config.ranking, slate_sample_rate=0.0))
+        self._builder = build_list_builder(quick, build_scorer(quick, live))
         self._choose: Callable[[ListRequest, Query], tuple[Questions, npt.NDArray[np.float32]]]
         self._choose = self._recalled if candidates == "recall" else self._known
 
