@@ -1,7 +1,8 @@
 """What does the re-ranker see of an item? What its sources and the other heads say, and its ranks.
 
-Per source three columns: the score less the slate's mean score (0 where missing), whether it is
-missing, and 1/rank (0 where the source did not propose the item). Per head one: the log-odds less
+Per source four columns: the score less the slate's mean score (0 where missing), a tenth of its
+square, since twice the score need not be worth twice as much, whether it is missing, and 1/rank (0
+where the source did not propose the item). Per head one: the log-odds less
 their mean over the slate. Log-scores keep their scale of one nat: dividing by the slate's spread
 would make a flat slate look as decided as a steep one. The features are final numbers: they are
 logged with the slate and never computed again.
@@ -22,16 +23,17 @@ if TYPE_CHECKING:
 
     from models.retrieval import Candidates
 
+_SQUARES = np.float32(0.1)
 _RECIPROCALS = np.array([0.0, *[1 / rank for rank in range(1, 1001)]], dtype=np.float32)
 
 
 def rerank_feature_names(source_names: Sequence[str], head_names: Sequence[str] = ()) -> list[str]:
     """Names of the columns of `rerank_features`.
 
-    >>> rerank_feature_names(["trending"], ["choice"])
-    ['trending', 'trending:missing', 'trending:reciprocal_rank', 'choice', 'cold']
+    >>> rerank_feature_names(["fresh"], ["choice"])
+    ['fresh', 'fresh:squared', 'fresh:missing', 'fresh:reciprocal_rank', 'choice', 'cold']
     """
-    parts = ("", ":missing", ":reciprocal_rank")
+    parts = ("", ":squared", ":missing", ":reciprocal_rank")
     of_sources = [name + part for part in parts for name in source_names]
     return [*of_sources, *head_names, COLD]
 
@@ -39,7 +41,7 @@ def rerank_feature_names(source_names: Sequence[str], head_names: Sequence[str] 
 def rerank_features(
     candidates: Candidates, of_heads: Sequence[NDArray[np.float64]] = ()
 ) -> NDArray[np.float32]:
-    """float32[N, 3 S + H + 1], in the order of `rerank_feature_names`.
+    """float32[N, 4 S + H + 1], in the order of `rerank_feature_names`.
 
     Args:
         candidates: Each query's items are a slate; those that were shown have no ranks.
@@ -47,7 +49,7 @@ def rerank_features(
     """
     asked, scores = candidates.asked, candidates.scores
     num_items, num_sources = scores.shape
-    features = np.zeros((num_items, 3 * num_sources + len(of_heads) + 1), dtype=np.float32)
+    features = np.zeros((num_items, 4 * num_sources + len(of_heads) + 1), dtype=np.float32)
     if not num_items:
         return features
     missing = np.isnan(scores)
@@ -58,11 +60,14 @@ def rerank_features(
     num_known = np.add.reduceat(~missing, starts, axis=0, dtype=np.int64)
     sums = np.add.reduceat(np.where(missing, np.float32(0), scores), starts, 0, np.float64)
     means = sums / np.maximum(num_known, 1)
-    features[:, :num_sources] = np.where(missing, 0.0, scores - means[slates])
-    features[:, num_sources : 2 * num_sources] = missing
-    ranks = np.minimum(candidates.ranks, _RECIPROCALS.size - 1)
-    features[:, 2 * num_sources : 3 * num_sources] = _RECIPROCALS[ranks]
-    for column, log_odds in enumerate(of_heads, start=3 * num_sources):
+    above, squared, is_missing, of_rank = (
+        features[:, part * num_sources : (part + 1) * num_sources] for part in range(4)
+    )
+    above[:] = np.where(missing, 0.0, scores - means[slates])
+    np.multiply(above, above * _SQUARES, out=squared)
+    is_missing[:] = missing
+    of_rank[:] = _RECIPROCALS[np.minimum(candidates.ranks, _RECIPROCALS.size - 1)]
+    for column, log_odds in enumerate(of_heads, start=4 * num_sources):
         means_B = np.add.reduceat(log_odds, starts) / asked.sizes[has_items]
         features[:, column] = log_odds - means_B[slates]
     is_cold_B = np.array([query.is_cold for query in asked.queries], np.bool_)

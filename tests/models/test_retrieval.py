@@ -66,7 +66,7 @@ def test_nothing_to_recommend_is_an_empty_slate_all_the_way() -> None:
         assert len(candidates) == 0
         assert candidates.scores.shape == (0, len(sources))
         features = rerank_features(candidates)
-        assert features.shape == (0, 3 * len(sources) + 1)
+        assert features.shape == (0, 4 * len(sources) + 1)
     nothing = propose(SOURCES, [QUERY], CONFIG, exclude=lambda asked: asked.codes >= 0)
     assert len(nothing.asked) == 0
 
@@ -148,21 +148,25 @@ def test_features_are_centred_scores_missing_flags_and_reciprocal_ranks() -> Non
         ranks=np.array([[2, 0], [1, 0], [0, 4]], np.int32),
     )
     copy = candidates.scores.copy()
-    features = rerank_features(candidates)
-    assert rerank_feature_names(["a", "b"]) == [
+    features = rerank_features(candidates, [np.array([1.0, 2.0, 6.0])])
+    assert rerank_feature_names(["a", "b"], ["choice"]) == [
         "a",
         "b",
+        "a:squared",
+        "b:squared",
         "a:missing",
         "b:missing",
         "a:reciprocal_rank",
         "b:reciprocal_rank",
+        "choice",
         "cold",
     ]
-    assert features.tolist() == [
-        [-2, -1, 0, 0, 0.5, 0, 0],
-        [0, 0, 0, 1, 1, 0, 0],
-        [2, 1, 0, 0, 0, 0.25, 0],
+    expected = [
+        [-2, -1, 0.4, 0.1, 0, 0, 0.5, 0, -2, 0],
+        [0, 0, 0, 0, 0, 1, 1, 0, -1, 0],
+        [2, 1, 0.4, 0.1, 0, 0, 0, 0.25, 3, 0],
     ]
+    np.testing.assert_allclose(features, expected, rtol=1e-6)
     cold = Questions.of_one(QUERY, candidates.codes)
     assert rerank_features(replace(candidates, asked=cold))[:, -1].tolist() == [1, 1, 1]
     np.testing.assert_array_equal(candidates.scores, copy)
