@@ -178,23 +178,26 @@ class UserState(msgspec.Struct, frozen=True, gc=False):
                         break
         return found
 
-    def num_positive_on(self, key: int, since_s: int, table: ActionTable) -> int:
-        """Return how many positive actions on an item are held from a moment on.
+    def has_repeated(self, key: int, num: int, since_s: int, table: ActionTable) -> bool:
+        """Say whether so many positive actions on one item are held from a moment on.
 
         Args:
             key: of the item.
+            num: how many, at least 1.
             since_s: unix seconds.
             table: which actions are positive.
         """
-        packed = key.to_bytes(KEY_BYTES, "little")
-        # Most items are new to a user: then nothing is taken apart.
-        if packed not in self.value:
-            return 0
-        actions = self.actions
-        codes = np.frombuffer(actions.codes, np.uint8)
-        is_on_item = np.frombuffer(actions.keys, "<u4") == key
-        is_positive = np.isin(codes, list(table.positive_codes))
-        return int((is_on_item & is_positive & (actions.times_s() >= since_s)).sum())
+        value, packed = self.value, U32.pack(key)
+        gaps_at, codes_at, _ = action_edges(self.num_actions)
+        places = []
+        at = value.find(packed, HEADER_BYTES, gaps_at)
+        while at >= 0:
+            place, within = divmod(at - HEADER_BYTES, KEY_BYTES)
+            if not within and value[codes_at + place] in table.positive_codes:
+                places.append(place)
+            at = value.find(packed, at + 1, gaps_at)
+        # Times are dear, and few items are acted upon again.
+        return len(places) >= num and int(self.actions.times_s()[places[-num]]) >= since_s
 
     def acted_mask(self, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Say of each item whether an action on it is held, or it has been seen."""

@@ -144,7 +144,7 @@ def slate_row(step: Step, slate: LoggedSlate, items: ItemIndex) -> SlateRow:
 def _counts(step: Step, key: int, table: ActionTable, contribution: ContributionConfig) -> bool:
     """Whether the user has acted upon the item seldom enough of late."""
     since_s = (step.clock_ms - contribution.window_ms) // 1000
-    return step.before.num_positive_on(key, since_s, table) < contribution.max_actions
+    return not step.before.has_repeated(key, contribution.max_actions, since_s, table)
 
 
 def _kept(step: Step, context: Context | None, names: tuple[str, ...]) -> dict[str, str]:

@@ -315,9 +315,15 @@ def test_positive_actions_on_an_item_are_counted_from_a_moment_on() -> None:
         ]
     )
     start_s = START_MS // 1000
-    key = item_key("a")
-    assert state.num_positive_on(key, start_s, TABLE) == 3
-    assert state.num_positive_on(key, start_s + 1, TABLE) == 2
-    assert state.num_positive_on(key, start_s + 181, TABLE) == 0
-    assert state.num_positive_on(item_key("z"), start_s, TABLE) == 0
-    assert EMPTY_STATE.num_positive_on(key, 0, TABLE) == 0
+
+    def most(item_id: str, since_s: int) -> int:
+        key, nums = item_key(item_id), range(1, 9)
+        return sum(state.has_repeated(key, num, since_s, TABLE) for num in nums)
+
+    assert most("a", start_s) == 3
+    assert most("a", start_s + 1) == 2
+    assert most("a", start_s + 121) == 1
+    assert most("a", start_s + 181) == 0
+    assert most("b", start_s) == 1
+    assert most("z", start_s) == 0
+    assert not EMPTY_STATE.has_repeated(item_key("a"), 1, 0, TABLE)
