@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pytest
 import redis
@@ -55,7 +55,7 @@ NUM_LISTS: Final = 1_000
 NUM_ITEMS: Final = 200
 EQUAL_SCORES: Final = 1e-5
 """Neighbours whose scores are closer may change places: sums differ with the size of a batch."""
-SETTINGS: Final = {"ranking__category_cap": 5, "online__heads": '["choice"]'}
+SETTINGS: Final[dict[str, Any]] = {"ranking__category_cap": 5, "online__heads": '["choice"]'}
 
 
 def test_lists_that_the_live_pipeline_wrote_are_those_of_a_replay_to_what_they_name(

@@ -161,7 +161,7 @@ def test_features_are_centred_scores_missing_flags_and_reciprocal_ranks() -> Non
         "choice",
         "cold",
     ]
-    expected = [
+    expected: list[list[float]] = [
         [-2, -1, 0.4, 0.1, 0, 0, 0.5, 0, -2, 0],
         [0, 0, 0, 0, 0, 1, 1, 0, -1, 0],
         [2, 1, 0.4, 0.1, 0, 0, 0, 0.25, 3, 0],
