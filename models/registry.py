@@ -20,6 +20,10 @@ RECOMMENDERS: Final[Mapping[str, str]] = {
     "als": "models.recommenders.als:AlsRecommender",
     "bprmf": "models.recommenders.bprmf:BprRecommender",
     "tensor": "models.recommenders.tensor:TensorRecommender",
+    "ease": "models.recommenders.ease:LinearAutoencoder",
+    "autoencoder": "models.recommenders.autoencoder:AutoencoderRecommender",
+    "two_tower": "models.recommenders.two_tower:TwoTowerRecommender",
+    "youtube": "models.recommenders.youtube:WatchRecommender",
     "lstm": "models.recommenders.lstm:LstmRecommender",
     "transformer": "models.recommenders.transformer:TransformerRecommender",
 }

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from models.item_index import largest
 from models.questions import Query, Questions, joined
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class TransformerSource:
         if seen and self._known_codes.size and num > 0:
             logits_BN = self._recall_logits([queries[at] for at in seen])
             for at, logits in zip(seen, logits_BN, strict=True):
-                found[at] = self._known_codes[_largest(logits, num)]
+                found[at] = self._known_codes[largest(logits, num)]
         return found
 
     def _recall_logits(self, queries: Sequence[Query]) -> NDArray[np.float32]:
@@ -160,13 +161,3 @@ def _vector(query: Query) -> NDArray[np.float32]:
 
 def _weights(query: Query) -> NDArray[np.float32]:
     return _NO_WEIGHTS if query.counter_weights is None else query.counter_weights
-
-
-def _largest(values: NDArray[np.float32], num: int) -> NDArray[np.int64]:
-    """Indices of the `num` largest, largest first, ties by smaller index."""
-    if num < len(values):
-        threshold = np.partition(values, len(values) - num)[len(values) - num]
-        found = np.flatnonzero(values >= threshold)
-    else:
-        found = np.arange(len(values))
-    return found[np.argsort(-values[found], kind="stable")][:num]

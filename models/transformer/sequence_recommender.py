@@ -6,20 +6,20 @@ Shape letters: B sequences, L tokens, N items, I item vector width, M model widt
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
 from models.bundle import Arrays
 from models.encoder_inputs import ActionSequence, EncoderInputs, encoder_inputs, user_buckets
 from models.history import History
-from models.recommender import FitProgress, Recommender, UserSequence, Validate
+from models.passes import PassRecommender
+from models.recommender import UserSequence
 from models.transformer.network import Network
 from models.transformer.whole_training import SequenceNetwork, WholeLearner, WholeTrainingConfig
 
@@ -27,52 +27,29 @@ _BATCH_TOKENS: Final = 8192
 _ACTION: Final = "target_action"
 
 
-class SequenceRecommender(Recommender):
+class SequenceRecommender(PassRecommender[SequenceNetwork]):
     """A network over the newest actions, and unit item vectors."""
 
     def __init__(self, training: WholeTrainingConfig, *, seed: int) -> None:
         """Set how it is trained; subclasses say what is trained."""
-        super().__init__()
+        super().__init__(training, seed=seed)
         self._training = training
-        self._seed = seed
         self._target_action = 1
-        self._network = self._new_network()
 
     @abstractmethod
     def _encoder(self) -> Network:
         """Return an untrained encoder; its weights come from torch's global generator."""
 
     @override
-    def fit(self, history: History, *, validate: Validate | None = None) -> Iterator[FitProgress]:
-        self._adopt(history.item_ids)
-        self._network = self._new_network()
+    def _build(self, num_items: int) -> SequenceNetwork:
+        return SequenceNetwork(self._encoder(), num_items)
+
+    @override
+    def _learner(self, history: History) -> WholeLearner | None:
         self._target_action = _commonest_action(history)
         if not len(history.items):
-            yield FitProgress(done=1)
-            return
-        learner = WholeLearner(self._network, history, self._training, self._seed)
-        best, best_weights, best_epoch = -np.inf, learner.averaged(), 0
-        weights = best_weights
-        for epoch in range(self._training.max_epochs):
-            losses = []
-            for share, loss in learner.epoch(epoch):
-                losses.append(loss)
-                if share < 1:
-                    done = (epoch + share) / self._training.max_epochs
-                    yield FitProgress(done=done, epoch=epoch, loss=loss)
-            weights = learner.averaged()
-            judged = self._judged(weights, validate)
-            if judged is not None and judged > best:
-                best, best_weights, best_epoch = judged, weights, epoch
-            yield FitProgress(
-                done=(epoch + 1) / self._training.max_epochs,
-                epoch=epoch + 1,
-                loss=float(np.mean(losses)),
-                validation=judged,
-            )
-            if judged is not None and epoch - best_epoch >= self._training.patience:
-                break
-        self._network.load_state_dict(weights if validate is None else best_weights)
+            return None
+        return WholeLearner(self._network, history, self._training, self._seed)
 
     @override
     def scores(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:
@@ -89,32 +66,12 @@ class SequenceRecommender(Recommender):
 
     @override
     def weights(self) -> Arrays:
-        arrays = {name: value.numpy().copy() for name, value in self._network.state_dict().items()}
-        return {**arrays, _ACTION: np.array([self._target_action])}
+        return {**super().weights(), _ACTION: np.array([self._target_action])}
 
     @override
     def restore(self, weights: Arrays) -> None:
-        self._network = self._new_network()
-        tensors = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
-        self._target_action = int(tensors.pop(_ACTION)[0])
-        self._network.load_state_dict(tensors)
-
-    def _new_network(self) -> SequenceNetwork:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._seed)
-            return SequenceNetwork(self._encoder(), len(self.item_ids)).eval()
-
-    def _judged(self, weights: Mapping[str, Tensor], validate: Validate | None) -> float | None:
-        """Return what `validate` says of these weights; training goes on with its own."""
-        if validate is None:
-            return None
-        network = self._network
-        self._network = self._new_network()
-        self._network.load_state_dict(weights)
-        try:
-            return validate(self)
-        finally:
-            self._network = network
+        super().restore({name: value for name, value in weights.items() if name != _ACTION})
+        self._target_action = int(weights[_ACTION][0])
 
     @torch.inference_mode()
     def _scores_of(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:

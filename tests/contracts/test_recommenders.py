@@ -21,6 +21,21 @@ _SMALL: dict[str, dict[str, Any]] = {
     }
     for name in ("lstm", "transformer")
 }
+_SMALL["autoencoder"] = {
+    "seed": 3,
+    "network": {"model_width": 16},
+    "training": {"max_epochs": 3, "warm_up_steps": 5},
+}
+_SMALL["two_tower"] = {
+    **_SMALL["lstm"],
+    "network": {**_SMALL["lstm"]["network"], "user_dropout": 0.3},
+}
+_SMALL["youtube"] = {
+    "seed": 3,
+    "num_user_examples": 4,
+    "network": {"length": 8, "item_width": 16, "model_width": 16, "num_layers": 2},
+    "training": {"max_epochs": 3, "warm_up_steps": 5},
+}
 _ARRAYS = ("items", "actions", "times_s")
 
 pytestmark = pytest.mark.parametrize("name", sorted(RECOMMENDERS))

@@ -1,0 +1,1 @@
+"""Which networks learn what comes next from bags and averages of items?"""

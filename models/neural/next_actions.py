@@ -1,0 +1,66 @@
+"""Which item did each user take next, and what had come before it?
+
+The next action and not one held out at random: whoever predicts it sees nothing that came later
+(Covington et al. 2016, section 3.4). An action on an item that the user has acted upon before is no
+example, since lists leave such items out.
+
+Shape letters: R rows of the log with an item, E examples, B examples of a batch, K newest items.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from models.history import History
+from models.recommender import UNKNOWN_ITEM, UserSequence, item_sequences
+
+
+class NextActions:
+    """The examples of a log, by number from 0: each user's first action on each item.
+
+    Attributes:
+        target_E: item code of each example; int64.
+        user_E: `hash_user` of its user; uint64.
+        owner_E: number of its user, from 0, ascending; int64.
+        time_E: the user's clock, seconds since the epoch; int64.
+    """
+
+    def __init__(self, history: History) -> None:
+        """Find the examples; the history is not changed."""
+        order_R, begin_U = item_sequences(history)
+        self._item_R = history.items[order_R].astype(np.int64)
+        owner_R = np.repeat(np.arange(len(begin_U) - 1), np.diff(begin_U))
+        width = max(len(history.item_ids), 1)
+        # The first of equal pairs is the oldest, since a user's rows are in log order.
+        _, first_E = np.unique(owner_R * width + self._item_R, return_index=True)
+        self._row_E = np.sort(first_E)
+        self.owner_E = owner_R[self._row_E]
+        self._begin_E = begin_U[self.owner_E]
+        self.target_E = self._item_R[self._row_E]
+        self.user_E = history.users[order_R[self._row_E]]
+        self.time_E = history.times_s[order_R[self._row_E]].astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self.target_E)
+
+    def items_before(self, example_B: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int64]:
+        """Return the codes of the `length` items before each, newest first, -1 for none, `[B, K]`.
+
+        An item that the user has acted upon twice is there twice.
+        """
+        row_BK = self._row_E[example_B, None] - np.arange(1, length + 1)
+        inside_BK = row_BK >= self._begin_E[example_B, None]
+        return np.where(inside_BK, self._item_R[np.maximum(row_BK, 0)], UNKNOWN_ITEM)
+
+
+def newest_items(sequences: Sequence[UserSequence], length: int) -> npt.NDArray[np.int64]:
+    """Return the codes of each sequence's `length` newest items, as `items_before` does.
+
+    Actions without a known item are left out, as they are in a log's rows with an item.
+    """
+    item_BK = np.full((len(sequences), length), UNKNOWN_ITEM, np.int64)
+    for row_K, sequence in zip(item_BK, sequences, strict=True):
+        known = sequence.items[sequence.items >= 0][-length:][::-1]
+        row_K[: len(known)] = known
+    return item_BK

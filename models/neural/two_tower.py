@@ -1,0 +1,176 @@
+"""What do the two towers compute, and what do they lose on a batch?
+
+Yi et al. 2019, "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations":
+
+    s(x, y) = <u(x), v(y)> / temperature, both of unit length
+    s_c(x, y) = s(x, y) - log p(y), p the chance that y is in a batch
+
+and the loss is the softmax cross-entropy of s_c over the items of the batch. Without the correction
+an item is the more often a negative the more popular it is, and is ranked too low for it.
+
+Shape letters: B examples of a batch, C different items of the batch, N items, K newest items,
+P pools, I item vector width, M width of the tower.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.encoder_inputs import user_buckets
+from models.history import History
+from models.neural.learning import BatchLearner, LearningConfig
+from models.neural.next_actions import NextActions
+from models.transformer.counters import empty_counters
+from models.transformer.loss import Candidates, competition, item_loss
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoTowerConfig:
+    """Sizes of the towers.
+
+    Attributes:
+        item_width: of the item vectors, which the item tower gives and the user tower reads.
+        length: newest items that the user tower reads.
+        num_pools: means of them, each weighted by recency in its own, learned way.
+        model_width: of the user tower's hidden layer.
+        num_user_buckets: user vectors, by hash.
+        user_width: of a user vector.
+        user_dropout: share of examples whose user is taken for unknown; from 1 on users are
+            no input at all.
+        item_dropout: share of items before the target that are not read.
+        temperature: divides the cosines.
+    """
+
+    item_width: int = 64
+    length: int = 20
+    num_pools: int = 3
+    model_width: int = 128
+    num_user_buckets: int = 8192
+    user_width: int = 16
+    user_dropout: float = 1.0
+    item_dropout: float = 0.1
+    temperature: float = 0.07
+
+
+class TwoTowerNetwork(nn.Module):
+    """A tower for users and one for items, which meet in a dot product."""
+
+    def __init__(self, config: TwoTowerConfig, num_items: int) -> None:
+        super().__init__()
+        self.config = config
+        width = config.num_pools * config.item_width + config.user_width
+        # Items have nothing but their ids: the item tower is a vector each. What a catalogue
+        # would know of them belongs into `item_vectors`.
+        self.items = nn.Parameter(torch.randn(num_items, config.item_width))
+        num_rows = 1 + config.num_user_buckets * (config.user_dropout < 1)
+        # Nobody known at first: the row of a user who never came stays as the unknown's, zero.
+        self.users = nn.Parameter(torch.zeros(num_rows, config.user_width))
+        self.recency = nn.Parameter(_first_recency(config))
+        self.hidden = nn.Linear(width, config.model_width)
+        self.out = nn.Linear(config.model_width, config.item_width)
+        self.skip = nn.Linear(width, config.item_width, bias=False)
+
+    def item_vectors(self) -> Tensor:
+        """Return the item tower's output, `[N, I]`, of unit length."""
+        return functional.normalize(self.items, dim=-1)
+
+    def user_vectors(self, item_BK: Tensor, user_B: Tensor, vector_NI: Tensor) -> Tensor:
+        """Return the user tower's output, `[B, I]`, of unit length.
+
+        Args:
+            item_BK: codes of the newest items, newest first; -1 for none; int64.
+            user_B: rows of the user vectors, 0 for unknown; int64.
+            vector_NI: what `item_vectors` returned.
+        """
+        read_BK = (item_BK >= 0).float()
+        # A row of zeros before all others stands for "none".
+        read_BKI = functional.embedding(item_BK + 1, functional.pad(vector_NI, (0, 0, 1, 0)))
+        weight_BPK = self.recency.exp() * read_BK[:, None]
+        weight_BPK = weight_BPK / weight_BPK.sum(-1, keepdim=True).clamp(min=1e-6)
+        pooled_BX = torch.bmm(weight_BPK, read_BKI).flatten(1)
+        user_BX = functional.embedding(user_B, self.users, padding_idx=0)
+        known_BX = torch.cat([pooled_BX, user_BX], 1)
+        vector_BI = self.out(functional.relu(self.hidden(known_BX))) + self.skip(known_BX)
+        return functional.normalize(vector_BI, dim=-1)
+
+    def user_rows(self, user_B: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+        """Return the row of the user vectors of each hashed user."""
+        if self.config.user_dropout >= 1:
+            return np.zeros(len(user_B), np.int64)
+        return 1 + user_buckets(user_B, self.config.num_user_buckets)
+
+
+def _first_recency(config: TwoTowerConfig) -> Tensor:
+    """Return log-weights that halve over 1, 4, 16, ... items."""
+    half_life_P1 = 4.0 ** np.arange(config.num_pools)[:, None]
+    return torch.tensor(-np.arange(config.length) * np.log(2) / half_life_P1, dtype=torch.float32)
+
+
+class TwoTowerLearner(BatchLearner):
+    """One fit: in-batch softmax, corrected for how often each item is in a batch."""
+
+    _network: TwoTowerNetwork
+
+    def __init__(
+        self,
+        network: TwoTowerNetwork,
+        history: History,
+        config: LearningConfig,
+        seed: int,
+        *,
+        corrects_sampling: bool,
+    ) -> None:
+        super().__init__(network, config, seed)
+        self._actions = NextActions(history)
+        self._corrects_sampling = corrects_sampling
+        self._num_items = len(history.item_ids)
+        counts_N = np.bincount(self._actions.target_E, minlength=self._num_items)
+        self._share_N = counts_N / max(len(self._actions), 1)
+
+    def __len__(self) -> int:
+        return len(self._actions)
+
+    def _examples(self) -> npt.NDArray[np.int64]:
+        return self._generator.permutation(len(self._actions))
+
+    def _loss(self, example_B: npt.NDArray[np.int64]) -> Tensor:
+        network, sizes = self._network, self._network.config
+        before_BK = self._actions.items_before(example_B, sizes.length)
+        hidden_BK = self._generator.random(before_BK.shape) < sizes.item_dropout
+        rows_B = network.user_rows(self._actions.user_E[example_B])
+        rows_B[self._generator.random(len(rows_B)) < sizes.user_dropout] = 0
+        vector_NI = network.item_vectors()
+        vector_BI = network.user_vectors(
+            torch.from_numpy(np.where(hidden_BK, -1, before_BK)),
+            torch.from_numpy(rows_B),
+            vector_NI,
+        )
+        target_B = self._actions.target_E[example_B]
+        candidates = self._candidates(target_B)
+        return item_loss(
+            vector_BI / sizes.temperature,
+            torch.zeros(len(target_B), 3),
+            vector_NI[torch.from_numpy(target_B)],
+            vector_NI[torch.from_numpy(candidates.items_C)],
+            competition(
+                target_B,
+                candidates,
+                empty_counters(len(target_B), self._num_items),
+                before_BK,
+                num_items=self._num_items,
+            ),
+        )
+
+    def _candidates(self, target_B: npt.NDArray[np.int64]) -> Candidates:
+        """Return the batch's items, each once, and how likely each was to be there."""
+        items_C = np.unique(target_B)
+        if not self._corrects_sampling:
+            return Candidates(items_C=items_C, log_probability_C=np.zeros(len(items_C), np.float32))
+        # One minus the chance that none of the draws is the item.
+        missed_C = np.log1p(-np.minimum(self._share_N[items_C], 1 - 1e-9))
+        chance_C = -np.expm1(len(target_B) * missed_C)
+        return Candidates(items_C=items_C, log_probability_C=np.log(chance_C).astype(np.float32))

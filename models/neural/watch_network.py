@@ -1,0 +1,182 @@
+"""What does YouTube's candidate generation compute, and what does it lose on a batch?
+
+Covington et al. 2016, "Deep Neural Networks for YouTube Recommendations", section 3: the vectors of
+the watched items are averaged, joined with the example's age, and pass a tower of rectified linear
+layers, whose output u is matched with a vector v of every item:
+
+    P(next watch is i) = exp(v_i . u) / sum over all items j of exp(v_j . u)
+
+The example's age is the time from the example to the end of the training log. In training it
+explains when an item was popular; asked with age 0, the network speaks of the log's end and not of
+its average, so that fresh items come up (figure 4).
+
+Shape letters: B examples of a batch, K newest items, N items, I item vector width, A age inputs.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.history import History
+from models.neural.learning import BatchLearner, LearningConfig
+from models.neural.next_actions import NextActions
+from models.transformer.counters import empty_counters
+from models.transformer.loss import competition, draw_candidates, item_loss
+
+_NUM_AGES: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchConfig:
+    """Sizes of the network.
+
+    Attributes:
+        item_width: of the watched items' vectors.
+        length: newest items that are averaged.
+        model_width: of the tower's first layer; each further one has half the width of the one
+            before, and the last is the width of the vectors that are scored.
+        num_layers: of the tower.
+        item_dropout: share of items before the target that are not read in training.
+        reads_age: whether the example's age is an input.
+    """
+
+    item_width: int = 64
+    length: int = 10
+    model_width: int = 256
+    num_layers: int = 3
+    item_dropout: float = 0.1
+    reads_age: bool = True
+
+
+class WatchNetwork(nn.Module):
+    """An average, a tower, and a softmax over all items."""
+
+    def __init__(self, config: WatchConfig, num_items: int) -> None:
+        super().__init__()
+        self.config = config
+        self.watched = nn.Parameter(torch.randn(num_items, config.item_width))
+        widths = [config.model_width // 2**layer for layer in range(config.num_layers)]
+        inputs = [config.item_width + _NUM_AGES, *widths[:-1]]
+        self.tower = nn.ModuleList(
+            [nn.Linear(read, width) for read, width in zip(inputs, widths, strict=True)]
+        )
+        self.items = nn.Parameter(torch.randn(num_items, widths[-1]) / widths[-1] ** 0.5)
+
+    def forward(self, item_BK: Tensor, age_B: Tensor) -> Tensor:
+        """Return the user vectors, `[B, I]`.
+
+        Args:
+            item_BK: codes of the newest items, newest first; -1 for none; int64.
+            age_B: see `ages`; 0 at serving.
+        """
+        read_BK = (item_BK >= 0).float()
+        share_BK = read_BK / read_BK.sum(1, keepdim=True).clamp(min=1)
+        # A row of zeros before all others stands for "none".
+        vector_BI = functional.embedding_bag(
+            item_BK + 1,
+            functional.pad(self.watched, (0, 0, 1, 0)),
+            mode="sum",
+            per_sample_weights=share_BK,
+        )
+        age_B1 = age_B[:, None] * float(self.config.reads_age)
+        vector_BI = torch.cat([vector_BI, age_B1, age_B1.sqrt()], 1)
+        for layer in self.tower:
+            vector_BI = functional.relu(layer(vector_BI))
+        return vector_BI
+
+
+def ages(time_E: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Return the age of each example as a share of the log's span; 0 where nothing has a time.
+
+    >>> ages(np.array([100, 150, 200])).tolist()
+    [1.0, 0.5, 0.0]
+    """
+    age_E = time_E.max(initial=0) - time_E
+    share_E: npt.NDArray[np.float64] = age_E / max(int(age_E.max(initial=0)), 1)
+    return share_E.astype(np.float32)
+
+
+class WatchLearner(BatchLearner):
+    """One fit: as many examples of each user in every pass, whoever does more."""
+
+    _network: WatchNetwork
+
+    def __init__(
+        self,
+        network: WatchNetwork,
+        history: History,
+        config: LearningConfig,
+        seed: int,
+        *,
+        num_user_examples: int,
+        num_negatives: int,
+        max_full: int,
+    ) -> None:
+        super().__init__(network, config, seed)
+        self._actions = NextActions(history)
+        self._age_E = ages(self._actions.time_E)
+        self._num_items = len(history.item_ids)
+        self._num_user_examples = num_user_examples
+        self._num_negatives = num_negatives
+        self._max_full = max_full
+        self._popularity_N = np.bincount(self._actions.target_E, minlength=self._num_items).astype(
+            np.float64
+        )
+
+    def __len__(self) -> int:
+        return len(self._actions)
+
+    def _examples(self) -> npt.NDArray[np.int64]:
+        drawn = equal_shares(self._actions.owner_E, self._num_user_examples, self._generator)
+        return self._generator.permutation(drawn)
+
+    def _loss(self, example_B: npt.NDArray[np.int64]) -> Tensor:
+        network = self._network
+        before_BK = self._actions.items_before(example_B, network.config.length)
+        hidden_BK = self._generator.random(before_BK.shape) < network.config.item_dropout
+        query_BI = network(
+            torch.from_numpy(np.where(hidden_BK, -1, before_BK)),
+            torch.from_numpy(self._age_E[example_B]),
+        )
+        target_B = self._actions.target_E[example_B]
+        candidates = draw_candidates(
+            self._popularity_N,
+            self._generator,
+            num_negatives=self._num_negatives,
+            max_full=self._max_full,
+        )
+        return item_loss(
+            query_BI,
+            torch.zeros(len(target_B), 3),
+            network.items[torch.from_numpy(target_B)],
+            network.items[torch.from_numpy(candidates.items_C)],
+            competition(
+                target_B,
+                candidates,
+                empty_counters(len(target_B), self._num_items),
+                before_BK,
+                num_items=self._num_items,
+            ),
+        )
+
+
+def equal_shares(
+    owner_E: npt.NDArray[np.int64], num: int, generator: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Return `num` examples of each owner at random, none again before all have been drawn.
+
+    Args:
+        owner_E: number of each example's owner, from 0, ascending; every owner has an example.
+        num: how many of each.
+        generator: draws.
+    """
+    # Shuffled within each owner, whose examples stay together.
+    shuffled_E = np.lexsort((generator.random(len(owner_E)), owner_E))
+    num_U = np.bincount(owner_E)
+    place_UX = np.arange(num) % num_U[:, None] + (np.cumsum(num_U) - num_U)[:, None]
+    return shuffled_E[place_UX.ravel()]

@@ -1,0 +1,125 @@
+"""How does a network that learns a log in passes become a recommender: fitted, judged, saved?
+
+What is learned, and how a pass is made, is the learner's; here is when to stop and what to keep.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from models.bundle import Arrays
+from models.history import History
+from models.recommender import FitProgress, Recommender, Validate
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
+
+
+class PassLearner(Protocol):
+    """One fit of a network."""
+
+    def epoch(self, number: int) -> Iterator[tuple[float, float]]:
+        """Make pass `number`, from 0; yield the share of it that is done and the step's loss."""
+        ...
+
+    def averaged(self) -> Mapping[str, Tensor]:
+        """Return a copy of what the network has become, as its state."""
+        ...
+
+
+class PassLimits(Protocol):
+    """When passes end."""
+
+    @property
+    def max_epochs(self) -> int:
+        """Passes at most."""
+        ...
+
+    @property
+    def patience(self) -> int:
+        """Passes without a better validation after which training ends."""
+        ...
+
+
+class PassRecommender(Recommender, Generic[NetworkT]):
+    """A network, fitted pass by pass; subclasses say which, how it learns and how it scores."""
+
+    def __init__(self, limits: PassLimits, *, seed: int) -> None:
+        """Set when training ends; whatever `_build` reads must have been set before."""
+        super().__init__()
+        self._limits = limits
+        self._seed = seed
+        self._network = self._new_network()
+
+    @abstractmethod
+    def _build(self, num_items: int) -> NetworkT:
+        """Return an untrained network; its weights come from torch's global generator."""
+
+    @abstractmethod
+    def _learner(self, history: History) -> PassLearner | None:
+        """Begin a fit of the untrained network; None where there is nothing to learn."""
+
+    @override
+    def fit(self, history: History, *, validate: Validate | None = None) -> Iterator[FitProgress]:
+        self._adopt(history.item_ids)
+        self._network = self._new_network()
+        learner = self._learner(history)
+        if learner is None:
+            yield FitProgress(done=1)
+            return
+        best, best_weights, best_epoch = -np.inf, learner.averaged(), 0
+        weights = best_weights
+        max_epochs = self._limits.max_epochs
+        for epoch in range(max_epochs):
+            losses = []
+            for share, loss in learner.epoch(epoch):
+                losses.append(loss)
+                if share < 1:
+                    yield FitProgress(done=(epoch + share) / max_epochs, epoch=epoch, loss=loss)
+            weights = learner.averaged()
+            judged = self._judged(weights, validate)
+            if judged is not None and judged > best:
+                best, best_weights, best_epoch = judged, weights, epoch
+            yield FitProgress(
+                done=(epoch + 1) / max_epochs,
+                epoch=epoch + 1,
+                loss=float(np.mean(losses)),
+                validation=judged,
+            )
+            if judged is not None and epoch - best_epoch >= self._limits.patience:
+                break
+        self._network.load_state_dict(weights if validate is None else best_weights)
+
+    @override
+    def weights(self) -> Arrays:
+        return {name: value.numpy().copy() for name, value in self._network.state_dict().items()}
+
+    @override
+    def restore(self, weights: Arrays) -> None:
+        self._network = self._new_network()
+        self._network.load_state_dict(
+            {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
+        )
+
+    def _new_network(self) -> NetworkT:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed)
+            network = self._build(len(self.item_ids))
+        network.eval()
+        return network
+
+    def _judged(self, weights: Mapping[str, Tensor], validate: Validate | None) -> float | None:
+        """Return what `validate` says of these weights; training goes on with its own."""
+        if validate is None:
+            return None
+        network = self._network
+        self._network = self._new_network()
+        self._network.load_state_dict(weights)
+        try:
+            return validate(self)
+        finally:
+            self._network = network

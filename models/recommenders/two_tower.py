@@ -1,0 +1,110 @@
+"""Which items lie next to the user in a space that both share? Two towers, trained in batches.
+
+Yi et al. 2019 (`models.neural.two_tower` has the formulas): a tower turns the user's recent items
+into a vector, another turns each item into one, and the items of the nearest vectors are retrieved.
+
+Where we differ. The chance that an item is in a batch comes from the exact counts of the log that
+is learned, which is finished; the paper estimates it from a stream (algorithm 2). An item that is
+in a batch several times counts once, with the chance of being there at all; copies of the target
+and the user's own recent items are no negatives; the target is there for certain and is not
+corrected (as in `models.transformer.loss`). All examples weigh alike: the log has no rewards. Items
+have no features but their ids, and both towers share one vector an item. The recent items are
+averaged not once but several times, with learned weights of recency.
+
+Shape letters: B sequences, N items, I item vector width.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from typing_extensions import override
+
+from models.history import History
+from models.item_index import ItemIndex
+from models.neural.learning import LearningConfig
+from models.neural.next_actions import newest_items
+from models.neural.two_tower import TwoTowerConfig, TwoTowerLearner, TwoTowerNetwork
+from models.passes import PassRecommender
+from models.recommender import UserSequence
+
+_TRAINING: Final = {"learning_rate": 1e-2, "max_epochs": 5, "patience": 2}
+
+
+class TwoTowerRecommender(PassRecommender[TwoTowerNetwork]):
+    """Unit vectors of users and items."""
+
+    name = "two_tower"
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        corrects_sampling: bool = True,
+        network: Mapping[str, Any] | None = None,
+        training: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Set the sizes; defaults were chosen on ML-1M's validation actions.
+
+        Args:
+            seed: of first weights, hidden items and order.
+            corrects_sampling: whether a batch's items are corrected for how often they are
+                negatives; without, popular items are ranked too low.
+            network: fields of `TwoTowerConfig` that differ from the defaults.
+            training: fields of `LearningConfig` that differ from this model's defaults.
+        """
+        self._corrects_sampling = corrects_sampling
+        self._sizes = TwoTowerConfig(**(network or {}))
+        self._training = LearningConfig(**{**_TRAINING, **(training or {})})
+        super().__init__(self._training, seed=seed)
+
+    @override
+    def settings(self) -> Mapping[str, Any]:
+        return {
+            "seed": self._seed,
+            "corrects_sampling": self._corrects_sampling,
+            "network": asdict(self._sizes),
+            "training": asdict(self._training),
+        }
+
+    @override
+    @torch.inference_mode()
+    def scores(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:
+        scores_BN: npt.NDArray[np.float32] = (
+            self.user_vectors(sequences) @ self._network.item_vectors().numpy().T
+        )
+        return scores_BN
+
+    @torch.inference_mode()
+    def user_vectors(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:
+        """Return what to ask `index` with, `[B, I]`: `scores` are the products of both."""
+        hash_B = np.array([sequence.user for sequence in sequences], np.uint64)
+        vector_BI: npt.NDArray[np.float32] = self._network.user_vectors(
+            torch.from_numpy(newest_items(sequences, self._sizes.length)),
+            torch.from_numpy(self._network.user_rows(hash_B)),
+            self._network.item_vectors(),
+        ).numpy()
+        return vector_BI
+
+    @torch.inference_mode()
+    def index(self) -> ItemIndex:
+        """Return an index of the item vectors, by the codes of `item_ids`."""
+        return ItemIndex(self._network.item_vectors().numpy())
+
+    @override
+    def _build(self, num_items: int) -> TwoTowerNetwork:
+        return TwoTowerNetwork(self._sizes, num_items)
+
+    @override
+    def _learner(self, history: History) -> TwoTowerLearner | None:
+        learner = TwoTowerLearner(
+            self._network,
+            history,
+            self._training,
+            self._seed,
+            corrects_sampling=self._corrects_sampling,
+        )
+        return learner if len(learner) else None
