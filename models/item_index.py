@@ -1,7 +1,7 @@
 """Which items' vectors have the largest dot products with a query?
 
-Exact: one product with all vectors. At a hundred thousand items of width 64 that is 25 MB read for
-a batch of queries, a few milliseconds; an approximate index begins to pay beyond.
+Exact: one product with all vectors, 25 MB to read for a batch of queries at a hundred thousand
+items of width 64. An approximate index has its place where a catalogue is too large for that.
 
 Shape letters: B queries, N items, I vector width, K items asked for.
 """
