@@ -168,6 +168,17 @@ class History:
         chosen._adopt_columns(columns)  # noqa: SLF001 - of this class
         return chosen
 
+    def before(self, num_rows: int) -> Self:
+        """Return the history as it was when it had the first `num_rows` kept rows alone.
+
+        Its catalogue ends with the newest item of these rows. Codes agree, since they are given in
+        order of first appearance.
+        """
+        earlier = self.select(np.arange(self._size) < num_rows)
+        del earlier.item_ids[int(earlier.items.max(initial=_NO_ITEM)) + 1 :]
+        earlier._code_of = {item: code for code, item in enumerate(earlier.item_ids)}  # noqa: SLF001
+        return earlier
+
     def save(self, path: Path) -> None:
         """Write everything to one safetensors file, atomically."""
         arrays = {name: column[: self._size].copy() for name, column in self._columns.items()}

@@ -111,6 +111,17 @@ class Recommender(ABC):
                 judged best, and end when it has not improved for some.
         """
 
+    def continue_fit(self, history: History) -> Iterator[FitProgress] | None:  # noqa: ARG002
+        """Go on from what has been learned, on a log that has grown; None where a model cannot.
+
+        Cheaper than `fit`, and its results depend on what was learned before. Like there, nothing
+        happens before the first `next`.
+
+        Args:
+            history: what to learn; its catalogue begins with this model's.
+        """
+        return None
+
     @abstractmethod
     def scores(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:
         """Return the score of every item for each sequence, `[B, N]`, larger is better; finite.

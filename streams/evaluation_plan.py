@@ -69,6 +69,17 @@ class Start:
             "Unix milliseconds"
         )
 
+    def place(self, times_ms: npt.NDArray[np.int64]) -> int:
+        """Return the place of the first event evaluated; the number of events if there is none.
+
+        >>> Start(ts_ms=20).place(np.array([10, 20, 30])), Start(fraction=0.5).place(np.arange(5))
+        (1, 2)
+        """
+        if self.ts_ms is None:
+            return int((self.fraction or 0.0) * len(times_ms))
+        late = np.flatnonzero(times_ms >= self.ts_ms)
+        return int(late[0]) if late.size else len(times_ms)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -115,7 +126,7 @@ def plan(
             previous.append(last_trigger.get(event.user_id, -1))
         if event.type in ("action", "visit"):
             last_trigger[event.user_id] = place
-    first = _first(times_ms, start)
+    first = start.place(np.array(times_ms, np.int64))
     places = np.array(labels, np.int64)
     behind = places >= first
     chosen = np.random.default_rng(seed).random(int(behind.sum())) < sample
@@ -138,10 +149,3 @@ def _glimpse(value: bytes) -> _Glimpse:
         return _decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _NOTHING
-
-
-def _first(times_ms: list[int], start: Start) -> int:
-    if start.ts_ms is None:
-        return int((start.fraction or 0.0) * len(times_ms))
-    late = np.flatnonzero(np.array(times_ms, np.int64) >= start.ts_ms)
-    return int(late[0]) if late.size else len(times_ms)

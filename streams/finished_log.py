@@ -13,6 +13,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from featurestore.actions import Effect
 from featurestore.events import Action, EventRefused, decode_event
 from models.history import History, HistoryEvent
@@ -42,12 +45,14 @@ class FinishedLog(NamedTuple):
     Attributes:
         name: Of the file, or of the topic.
         history: Its positive actions.
+        times_ms: Event time of each row of the history, ascending; the history has whole seconds.
         digest: blake2b-128 of its events' bytes.
         refused: Events that are none, by reason.
     """
 
     name: str
     history: History
+    times_ms: npt.NDArray[np.int64]
     digest: str
     refused: dict[str, int]
 
@@ -110,4 +115,6 @@ def log_of(name: str, values: Iterable[bytes], config: Config) -> FinishedLog:
     actions.sort(key=lambda one: one[0])
     history = History(config.trainer.max_actions)
     history.append((action for _, action in actions), from_offset=0, to_offset=1)
-    return FinishedLog(name, history, digest.hexdigest(), dict(sorted(refused.items())))
+    # The history may have dropped the oldest.
+    times_ms = np.array([ts_ms for ts_ms, _ in actions[history.first_row :]], np.int64)
+    return FinishedLog(name, history, times_ms, digest.hexdigest(), dict(sorted(refused.items())))

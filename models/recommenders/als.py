@@ -44,6 +44,9 @@ from models.recommender import (
 )
 
 _EPSILON: Final = 1e-9
+_START: Final = 0.01
+"""Largest factor that an item begins with, the library's own."""
+
 _NUM_ACTION_CODES: Final = 256
 
 
@@ -64,6 +67,7 @@ class AlsRecommender(Recommender):
         action_weights: Mapping[str, float] | None = None,
         max_passes: int = 15,
         patience: int = 3,
+        warm_passes: int = 3,
     ) -> None:
         """Set what is solved; defaults were chosen on a third of ML-1M's validation actions.
 
@@ -81,6 +85,7 @@ class AlsRecommender(Recommender):
                 other keys; 1 for codes that are not named.
             max_passes: over users and items.
             patience: passes without a better validation after which training ends.
+            warm_passes: passes of `continue_fit`.
 
         Raises:
             ValueError: an action code is none, or a weight is negative.
@@ -95,6 +100,7 @@ class AlsRecommender(Recommender):
         self._action_weights = dict(action_weights or {})
         self._max_passes = max_passes
         self._patience = patience
+        self._warm_passes = warm_passes
         self._weight_of = _weights_by_code(self._action_weights)
         self._tie_N = np.empty(0, np.float32)
         self._solver = self._new_solver(1.0)
@@ -102,19 +108,47 @@ class AlsRecommender(Recommender):
 
     @override
     def fit(self, history: History, *, validate: Validate | None = None) -> Iterator[FitProgress]:
+        return self._passes(history, None, self._max_passes, validate)
+
+    @override
+    def continue_fit(self, history: History) -> Iterator[FitProgress]:
+        return self._passes(history, self._solver.item_factors, self._warm_passes, None)
+
+    def _passes(
+        self,
+        history: History,
+        start_ND: npt.NDArray[np.float32] | None,
+        num_passes: int,
+        validate: Validate | None,
+    ) -> Iterator[FitProgress]:
+        """Solve for users and items in turn.
+
+        Args:
+            history: what to learn.
+            start_ND: item factors to begin with; items that came later begin at random, as all do
+                where it is None. From 0 they would take twice the passes.
+            num_passes: at most.
+            validate: as in `fit`.
+        """
         self._adopt(history.item_ids)
         self._tie_N = (tie_breaks(item_counts(history)) * _EPSILON).astype(np.float32)
         confidence_UN = self._training_matrix(history)
         added = float(confidence_UN.data.sum()) - confidence_UN.nnz
         strength = self._regularisation * added / max(np.prod(confidence_UN.shape), 1) ** 0.5
         first_ND = np.zeros((len(self.item_ids), self._num_factors), np.float32)
+        if start_ND is not None:
+            drawn_ND = np.random.default_rng(self._seed).random(first_ND.shape, np.float32)
+            first_ND = drawn_ND * np.float32(_START)
+            first_ND[: len(start_ND)] = start_ND
         self._take_in(first_ND, strength)
         if not added > 0:
             yield FitProgress(done=1)
             return
         trained = self._new_solver(strength)
+        if start_ND is not None:
+            trained.item_factors = first_ND.copy()
         best, best_pass, best_ND = -np.inf, 0, first_ND
-        for made in range(1, self._max_passes + 1):
+        for made in range(1, num_passes + 1):
             with threadpool_limits(1, "blas"):
                 # One iteration; the factors of the last one are where the next begins.
                 trained.fit(confidence_UN, show_progress=False)
@@ -123,7 +157,7 @@ class AlsRecommender(Recommender):
             if judged is None or judged > best:
                 best, best_pass = -np.inf if judged is None else judged, made
                 best_ND = trained.item_factors.copy()
-            yield FitProgress(done=made / self._max_passes, epoch=made, validation=judged)
+            yield FitProgress(done=made / num_passes, epoch=made, validation=judged)
             if made - best_pass >= self._patience:
                 break
         self._take_in(best_ND, strength)
@@ -147,6 +181,7 @@ class AlsRecommender(Recommender):
             "action_weights": self._action_weights,
             "max_passes": self._max_passes,
             "patience": self._patience,
+            "warm_passes": self._warm_passes,
         }
 
     @override

@@ -11,54 +11,53 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from models.recommender import FitProgress
-from models.registry import RECOMMENDERS
+from streams.commands.offline_protocols import (
+    ChosenModels,
+    leave_one_out,
+    temporal,
+    with_models,
+)
 from streams.commands.options import config_from, with_config
+from streams.commands.tables import figure
 from streams.comparison import NotComparable, compare
-from streams.config import Config
 from streams.evaluate import Evaluation
 from streams.evaluate import evaluate as run_evaluation
 from streams.evaluation_plan import Start
 from streams.evaluation_result import Ranked, Result, encode_result
-from streams.event_file import EventFileError
-from streams.finished_log import read_log
-from streams.offline import NothingToLearn, evaluate_offline
-from streams.offline_result import encode_offline_result
+from streams.temporal import Temporal
 
 _STREAM: Final = "stream"
 _LEAVE_ONE_OUT: Final = "leave-one-out"
+_TEMPORAL: Final = "temporal"
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--protocol",
-    type=click.Choice((_STREAM, _LEAVE_ONE_OUT)),
+    type=click.Choice((_STREAM, _TEMPORAL, _LEAVE_ONE_OUT)),
     default=_STREAM,
     show_default=True,
-    help="leave-one-out is for comparison with papers; the options but --model are of stream.",
+    help="The live system; or models that learn from a log: temporal tests them on what came "
+    "later, leave-one-out as papers do, and of the other options takes --model and --out alone.",
 )
-@click.option(
-    "--model",
-    "models",
-    type=click.Choice(sorted(RECOMMENDERS)),
-    multiple=True,
-    help="Of leave-one-out; again for another; all without it.",
-)
+@with_models
 @click.option(
     "--evaluate-from",
     "start",
     default="0.5",
     show_default=True,
     metavar="FRACTION|MS",
-    help="A fraction of the events, or an event time in Unix milliseconds.",
+    help="A fraction of the events (temporal: of the positive actions), or an event time in Unix "
+    "milliseconds.",
 )
 @click.option(
     "--sample",
     type=click.FloatRange(0, 1, min_open=True),
     default=1.0,
     show_default=True,
-    help="Share of the label actions that is evaluated; all are learned from.",
+    help="Share of the label actions (temporal: of the positive ones) that is evaluated; all are "
+    "learned from.",
 )
 @click.option("--seed", default=7, show_default=True, help="Of the sample.")
 @click.option(
@@ -76,7 +75,7 @@ _LEAVE_ONE_OUT: Final = "leave-one-out"
 def evaluate(
     file: Path,
     protocol: str,
-    models: tuple[str, ...],
+    chosen: ChosenModels,
     start: str,
     sample: float,
     seed: int,
@@ -87,16 +86,29 @@ def evaluate(
 ) -> None:
     """Run the live pipeline and learner over FILE, and say how good their answers were.
 
-    With --protocol leave-one-out, train models on FILE and ask each for every user's last item.
+    With --protocol temporal, train models on the older part of FILE and ask them about the newer;
+    with leave-one-out, on all of FILE, and ask each for every user's last item.
     """
     config = config_from(config_file, overrides)
     if protocol == _LEAVE_ONE_OUT:
-        _leave_one_out(file, models or tuple(RECOMMENDERS), config, overrides, out)
+        leave_one_out(file, chosen.models, config, overrides, out)
         return
     try:
         begin = Start.parse(start)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--evaluate-from") from error
+    if protocol == _TEMPORAL:
+        asked = Temporal(
+            models=chosen.models,
+            variants=chosen.variants,
+            start=begin,
+            sample=sample,
+            seed=seed,
+            refresh_every_h=chosen.refresh_every_h,
+            overrides=overrides,
+        )
+        temporal(file, asked, config, out)
+        return
     evaluation = Evaluation(
         path=file,
         start=begin,
@@ -118,38 +130,6 @@ def evaluate(
         out.write_bytes(encode_result(result))
         _draw(out, result)
     _print(Console(), result)
-
-
-def _leave_one_out(
-    file: Path,
-    models: tuple[str, ...],
-    config: Config,
-    overrides: tuple[str, ...],
-    out: Path | None,
-) -> None:
-    with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()) as bar:
-        tasks = {name: bar.add_task(name, total=1.0) for name in models}
-
-        def on_progress(name: str, progress: FitProgress) -> None:
-            bar.update(tasks[name], completed=progress.done)
-
-        try:
-            log = read_log(str(file), config)
-            result = evaluate_offline(
-                models, log, config, overrides=overrides, on_progress=on_progress
-            )
-        except (EventFileError, NothingToLearn) as error:
-            raise click.ClickException(str(error)) from error
-    if out is not None:
-        out.write_bytes(encode_offline_result(result))
-    table = Table(title=f"leave-one-out, {result.questions:,} users, {result.items:,} items")
-    for name in ("", "HR@10", "HR@20", "NDCG@10", "MRR@20", "pass", "CPU s"):
-        table.add_column(name)
-    for name, run in result.models.items():
-        test = run.test
-        figures = map(_figure, (test.hr_10, test.hr_20, test.ndcg_10, test.mrr_20))
-        table.add_row(name, *figures, str(run.best_pass), f"{run.fit_cpu_s:.0f}")
-    Console().print(table)
 
 
 def _draw(out: Path, result: Result) -> None:
@@ -181,7 +161,7 @@ def _print(console: Console, result: Result) -> None:
             click_quality.mrr,
             click_quality.calibration,
         )
-        table.add_row(*map(_figure, shown))
+        table.add_row(*map(figure, shown))
         console.print(table)
     cost = result.cost
     console.print(
@@ -191,9 +171,5 @@ def _print(console: Console, result: Result) -> None:
 
 def _cells(ranked: Ranked) -> tuple[str, ...]:
     return tuple(
-        _figure(value) for value in (ranked.hr_10, ranked.hr_20, ranked.ndcg_10, ranked.mrr_20)
+        figure(value) for value in (ranked.hr_10, ranked.hr_20, ranked.ndcg_10, ranked.mrr_20)
     )
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

@@ -216,3 +216,17 @@ def test_validation_is_asked_of_a_model_that_can_score(name: str) -> None:
     assert all(shape == (1, 12) for shape in seen)
     assert [step.done for step in progress] == sorted(step.done for step in progress)
     assert sum(step.validation is not None for step in progress) == len(seen)
+
+
+def test_a_model_that_goes_on_knows_the_grown_log_and_begins_when_it_is_told(name: str) -> None:
+    history = _history()
+    model = _fitted(name, history.before(len(history.items) // 4))
+    before = model.scores([model.sequence("u0", ["i1"])])
+    steps = model.continue_fit(history)
+    np.testing.assert_array_equal(model.scores([model.sequence("u0", ["i1"])]), before)
+    if steps is None:
+        return
+    done = [progress.done for progress in steps]
+    assert done == sorted(done)
+    assert list(model.item_ids) == history.item_ids
+    assert np.isfinite(model.scores(_asked(model))).all()

@@ -106,3 +106,14 @@ def test_selected_history_keeps_codes_and_can_grow() -> None:
     assert chosen.items[-1] == 4
     assert history.end_row == 4
     assert history.item_code("new") == -1
+
+
+def test_an_earlier_history_knows_no_later_item() -> None:
+    history = History()
+    events = [_action("a", 1), _action("b", 2, None), _action("a", 3, "y"), _action("b", 4)]
+    history.append(events, from_offset=0, to_offset=1)
+    earlier = history.before(2)
+    assert (earlier.items.tolist(), earlier.item_ids) == ([0, -1], ["x"])
+    assert earlier.item_code("y") == -1
+    assert history.before(0).item_ids == []
+    assert (history.end_row, history.item_ids) == (4, ["x", "y"])

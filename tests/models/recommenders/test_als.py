@@ -147,3 +147,25 @@ def test_best_pass_is_kept_and_training_ends_when_it_gets_worse() -> None:
 def test_weights_of_what_is_no_action_are_refused(weights: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="expected a code from 0 to 255"):
         AlsRecommender(action_weights=weights)
+
+
+def test_one_more_pass_goes_on_from_the_factors_and_does_not_begin_anew() -> None:
+    history = _block_history()
+    model = AlsRecommender(num_factors=3, warm_passes=1)
+    settled = _fitted(model, history).scores([model.sequence("u", ["i0-0"])])
+    for _ in model.continue_fit(history):
+        pass
+    anew = _fitted(AlsRecommender(num_factors=3, max_passes=1), history)
+    continued, fresh = (one.scores([one.sequence("u", ["i0-0"])]) for one in (model, anew))
+    assert np.abs(continued - settled).max() < 0.2 * np.abs(fresh - settled).max()
+
+
+def test_items_that_came_later_are_learned_when_it_goes_on() -> None:
+    history = _block_history()
+    model = _fitted(_small(), history.before(15 * 4))
+    assert len(model.item_ids) == _BLOCK
+    for _ in model.continue_fit(history):
+        pass
+    (scores_N,) = model.scores([model.sequence("u", ["i2-0", "i2-1"])])
+    means = _mean_by_block(model, scores_N)
+    assert means[2] > max(means[:2]) + 0.2

@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from featurestore.events import Action, Visit, decode_event
 from models.bundle import load_bundle
 from models.registry import load_recommender
-from streams import offline_result
+from streams import offline_result, temporal_result
 from streams.cli import _headrace
 from streams.evaluation_result import SCHEMA_PATH, decode_result
 from streams.event_file import read_values
@@ -124,6 +125,35 @@ def test_offline_models_are_evaluated_and_their_result_fits_the_schema(
     assert offline_result.SCHEMA_PATH.read_text() == offline_result.schema_text()
     test = {name: run["test"] for name, run in result["models"].items()}
     assert test["covisitation"]["ndcg@10"] > 0.9 > test["popularity"]["ndcg@10"]
+
+
+def test_models_are_tested_on_what_came_after_they_had_learned(walks: Path, tmp_path: Path) -> None:
+    out = tmp_path / "R.json"
+    arguments = ["evaluate", str(walks), "--protocol", "temporal", "--out", str(out)]
+    models = ["--model", "popularity", "--model", "covisitation", "--variant", "stale"]
+    window = ["--sample", "0.5", "--seed", "3", "--refresh-every", "0.1"]
+    done = CliRunner().invoke(_headrace, [*arguments, *models, *window])
+    assert done.exit_code == 0, done.output
+    result = json.loads(out.read_bytes())
+    jsonschema.validate(result, json.loads(temporal_result.SCHEMA_PATH.read_text()))
+    expected = int((np.random.default_rng(3).random(120) < 0.5).sum())
+    assert result["questions"] == expected
+    assert f"temporal, {expected} actions, 8 of 8 items known before" in done.output
+    assert result["window"]["refresh_every_h"] == 0.1
+    stale = {name: run["variants"] for name, run in result["models"].items()}
+    assert [list(variants) for variants in stale.values()] == [["stale"], ["stale"]]
+    good, plain = (
+        stale[name]["stale"]["test"]["ndcg@10"] for name in ("covisitation", "popularity")
+    )
+    assert good > plain
+    assert "covisitation stale" in done.output
+
+
+def test_a_log_with_nothing_after_t_is_refused(walks: Path) -> None:
+    arguments = ["evaluate", str(walks), "--protocol", "temporal", "--evaluate-from", "1.0"]
+    done = CliRunner().invoke(_headrace, arguments)
+    assert done.exit_code == 1
+    assert "240 of them before" in done.output
 
 
 def test_a_model_is_trained_saved_and_never_overwritten(walks: Path, tmp_path: Path) -> None:
