@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
 
@@ -111,6 +111,11 @@ def test_a_refresh_that_nobody_asks_is_left_out() -> None:
 _ROWS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("uvwxyz")), max_size=12)
 
 
+# A deadline would measure the machine.
+_many = settings(deadline=None, max_examples=40)
+
+
+@_many
 @given(_ROWS.filter(bool), _ROWS, _ROWS)
 def test_nothing_after_the_cut_is_learned(
     before: list[Row], after: list[Row], other: list[Row]
@@ -124,6 +129,7 @@ def test_nothing_after_the_cut_is_learned(
 
 
 @pytest.mark.parametrize("name", ["popularity", "covisitation", "vsknn"])
+@_many
 @given(later=_ROWS, other=_ROWS)
 def test_what_follows_an_action_changes_no_answer_about_it(
     name: str, later: list[Row], other: list[Row]
@@ -137,6 +143,7 @@ def test_what_follows_an_action_changes_no_answer_about_it(
     assert MISS not in ranks[0]
 
 
+@_many
 @given(_ROWS, st.integers(0, 12))
 def test_counts_of_what_must_be_missed_are_those_of_a_plain_reading(
     rows: list[Row], begin: int
