@@ -26,50 +26,36 @@ from deploy.storefront.policies import ReadList
 from deploy.storefront.report import Report, for_settings
 from deploy.storefront.settings import Settings
 from deploy.storefront.storefront import Storefront
-from featurestore.catalogue import Catalogue
 from featurestore.events import UserId, decode_event, decode_item
 from featurestore.keys import item_key
 from featurestore.lists import RecommendationList
-from featurestore.state import UserState
 from models.bundle import Bundle
 from models.encoder import SequenceEncoder
-from streams.chunks import Chunk
-from streams.composition import build_pipeline
 from streams.config import Config, load_config
-from streams.decoding import DecodedEvent
 from streams.demo import DEMO_CONFIG
-from streams.engine import Record
-from streams.learner_fold import LearnerFold
-from streams.live import LiveModels
 from streams.live_gate import Compared
 from streams.metrics import TrainerMetrics
-from streams.stopwatch import NoLaps
+from streams.one_process import TOPIC_ID, OneProcess
 from streams.training_data import TrainingData
 from streams.training_round import TrainingRound
 
 START_MS: Final = 1_790_000_000_000
 HOUR_MS: Final = 3_600_000
 _TRAIN_EVERY_MS: Final = HOUR_MS
-_TOPIC: Final = "shop"
 
 
 class InProcess:
-    """Worker, learner and trainer without anything between them."""
+    """Worker, learner and trainer in one process, and the lists that they leave."""
 
     def __init__(self, config: Config, folder: Path) -> None:
-        online = config.online_models()
-        self.live = LiveModels(online, Catalogue(numeric=config.features.numeric))
-        self._pipeline = build_pipeline(config, self.live)
-        self._fold = LearnerFold(
-            online, config.attribution, layout=config.layout_digest(online), topic_id=_TOPIC
-        )
+        self._system = OneProcess(config)
+        self.live = self._system.live
         self._data = TrainingData(
-            config.online, topic_id=_TOPIC, capacity=1_000_000, counter_rows=200_000
+            config.online, topic_id=TOPIC_ID, capacity=1_000_000, counter_rows=200_000
         )
         self._config = config
         self._folder = folder
         self._round = self._new_round(self._swap, seed=0)
-        self._states: dict[UserId, UserState] = {}
         self._lists: dict[UserId, RecommendationList] = {}
         self._offset = 0
         self._train_at_ms = START_MS + 2 * _TRAIN_EVERY_MS
@@ -85,26 +71,11 @@ class InProcess:
             self.live.put_item(decode_item(value))
             return
         decoded = decode_event(value)
-        record = Record(self._offset, None, None, decoded.ts_ms)
-        effects = self._pipeline.process(
-            Chunk(
-                partition=0,
-                from_offset=self._offset,
-                to_offset=self._offset + 1,
-                events=[DecodedEvent(record, decoded)],
-                refused=[],
-            ),
-            self._states,
-            self.live,
-            topic_id=_TOPIC,
-            lost_from=-1,
-            wants_lists=self.wants_lists,
-            computed_at_ms=decoded.ts_ms,
-            laps=NoLaps(),
+        effects = self._system.process(
+            self._offset, decoded, wants_lists=self.wants_lists, computed_at_ms=decoded.ts_ms
         )
-        self._states.update(effects.states)
         self._lists.update(effects.lists)
-        self.compared += self._fold.fold(effects.record, self._offset).compared
+        self.compared += self._system.learn(self._offset, effects).compared
         self._data.append(effects.record, self._offset)
         self._offset += 1
         if self.trains and decoded.ts_ms >= self._train_at_ms:

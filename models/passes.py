@@ -3,9 +3,13 @@
 What is learned, and how a pass is made, is the learner's; here is when to stop and what to keep.
 """
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Generic, Protocol, TypeVar
+from dataclasses import asdict
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +19,9 @@ from typing_extensions import override
 from models.bundle import Arrays
 from models.history import History
 from models.recommender import FitProgress, Recommender, Validate
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
@@ -32,7 +39,9 @@ class PassLearner(Protocol):
 
 
 class PassLimits(Protocol):
-    """When passes end."""
+    """When passes end, among other fields of a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def max_epochs(self) -> int:
@@ -48,11 +57,31 @@ class PassLimits(Protocol):
 class PassRecommender(Recommender, Generic[NetworkT]):
     """A network, fitted pass by pass; subclasses say which, how it learns and how it scores."""
 
-    def __init__(self, limits: PassLimits, *, seed: int) -> None:
-        """Set when training ends; whatever `_build` reads must have been set before."""
+    def __init__(
+        self,
+        sizes: DataclassInstance,
+        training: PassLimits,
+        *,
+        seed: int,
+        others: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Set what a bundle must name; whatever `_build` reads must have been set before.
+
+        Args:
+            sizes: the constructor's `network`.
+            training: its `training`.
+            seed: of everything that is random.
+            others: what else the constructor takes.
+        """
         super().__init__()
-        self._limits = limits
+        self._limits = training
         self._seed = seed
+        self._settings = {
+            "seed": seed,
+            **others,
+            "network": asdict(sizes),
+            "training": asdict(training),
+        }
         self._network = self._new_network()
 
     @abstractmethod
@@ -93,6 +122,10 @@ class PassRecommender(Recommender, Generic[NetworkT]):
             if judged is not None and epoch - best_epoch >= self._limits.patience:
                 break
         self._network.load_state_dict(weights if validate is None else best_weights)
+
+    @override
+    def settings(self) -> Mapping[str, Any]:
+        return self._settings
 
     @override
     def weights(self) -> Arrays:

@@ -1,10 +1,9 @@
 """How good would the lists and predictions have been on this log? The `stream` protocol.
 
-The file's events go one by one through the very pipeline and learner of the live system, as one
-partition, without Kafka, Redis or a wall clock; the worker's replica is the learner's own models,
-so nothing is stale but the lists in the store. Before an evaluated action is taken in, two lists
-are judged: the one that the store holds, and one asked for at the action's time, which knows the
-user's last event, the time, and nothing of the action.
+The file's events go one by one through the very pipeline and learner of the live system
+(`streams.one_process`), and nothing is stale but the lists in the store. Before an evaluated action
+is taken in, two lists are judged: the one that the store holds, and one asked for at the action's
+time, which knows the user's last event, the time, and nothing of the action.
 """
 
 from __future__ import annotations
@@ -22,18 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from featurestore.actions import ActionTable
-from featurestore.catalogue import Catalogue
-from featurestore.events import Action, EventRefused, UserId, decode_event
+from featurestore.events import Action, Event, EventRefused, UserId, decode_event
 from featurestore.fold import Outcome
 from featurestore.keys import item_key
 from featurestore.lists import RecommendationList
-from featurestore.state import EMPTY_STATE, UserState
+from featurestore.state import EMPTY_STATE
 from models.vocabulary import UNKNOWN
-from streams.chunks import Chunk
-from streams.composition import build_pipeline
 from streams.config import Config
-from streams.decoding import DecodedEvent
-from streams.engine import Record
 from streams.evaluation_lists import Judge, JudgedList, place_in
 from streams.evaluation_outcomes import OutcomeLog
 from streams.evaluation_plan import Plan, Start, plan
@@ -47,18 +41,13 @@ from streams.evaluation_result import (
 )
 from streams.evaluation_tally import ClickTally, ItemTally, Verdict
 from streams.event_file import read_values
-from streams.learner_fold import LearnerFold
-from streams.live import LiveModels
+from streams.one_process import OneProcess
 from streams.popular import popular_list
 from streams.queries import Asked
-from streams.stopwatch import NoLaps
 
 if TYPE_CHECKING:
     from streams.evaluation_training import EvaluationTrainer
 
-_PARTITION: Final = 0
-_TOPIC_ID: Final = "file"
-_NOTHING_LOST: Final = -1
 _PROGRESS_EVENTS: Final = 1_000
 
 
@@ -134,14 +123,9 @@ class _Run:
         self._config = config
         self._plan = planned
         self._table: ActionTable = config.action_table()
-        online = config.online_models()
-        self._live = LiveModels(online, Catalogue(numeric=config.features.numeric))
-        self._pipeline = build_pipeline(config, self._live)
-        self._fold = LearnerFold(
-            online, config.attribution, layout=config.layout_digest(online), topic_id=_TOPIC_ID
-        )
+        self._system = OneProcess(config)
+        self._live = self._system.live
         self._judge = Judge(config, self._live)
-        self._states: dict[UserId, UserState] = {}
         self._stored: dict[UserId, JudgedList] = {}
         self._log = OutcomeLog()
         self._items = ItemTally(self._log)
@@ -155,7 +139,6 @@ class _Run:
         self._outcomes: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._digest = blake2b(digest_size=16)
-        self._laps = NoLaps()
         self._trainer: EvaluationTrainer | None = None
         self.num_lists = 0
 
@@ -179,19 +162,18 @@ class _Run:
             event = decode_event(value)
         except EventRefused as refusal:
             self._refused[str(refusal.reason)] += 1
-            self._process(place, [])
+            self._process(place, None)
             return
         verdict = None
         if self._plan.is_asked[place] and isinstance(event, Action):
             verdict = self._evaluated(place, event)
-        record = Record(place, None, None, event.ts_ms)
-        outcome = self._process(place, [DecodedEvent(record, event)])
+        outcome = self._process(place, event)
         if verdict is not None and outcome is not Outcome.DUPLICATE:
             self._items.add(place, event.user_id, verdict)
 
     def finish(self) -> None:
         """Close the slates that are open at the file's end."""
-        effects = self._fold.flush()
+        effects = self._system.finish()
         self._clicks.add(effects)
         self._rankers.settle(effects)
 
@@ -229,31 +211,17 @@ class _Run:
             outcomes=self._log.outcomes(),
         )
 
-    def _process(self, place: int, events: list[DecodedEvent]) -> Outcome | None:
-        """Let pipeline and learner take one place of the file in, as a chunk of its own."""
-        effects = self._pipeline.process(
-            Chunk(
-                partition=_PARTITION,
-                from_offset=place,
-                to_offset=place + 1,
-                events=events,
-                refused=[],
-            ),
-            self._states,
-            self._live,
-            topic_id=_TOPIC_ID,
-            lost_from=_NOTHING_LOST,
-            wants_lists=bool(self._plan.is_read[place]),
-            computed_at_ms=0,
-            laps=self._laps,
-        )
-        self._states.update(effects.states)
+    def _process(self, place: int, event: Event | None) -> Outcome | None:
+        """Let worker and learner take one place of the file in."""
+        system = self._system
+        effects = system.process(place, event, wants_lists=bool(self._plan.is_read[place]))
         self.num_lists += len(effects.listing.lists)
         for made, ranked in zip(effects.lists.values(), effects.listing.ranked, strict=False):
-            event, state = events[0].event, effects.states[made.user_id]
-            asked = Asked(made.user_id, state, state.clock_ms, event.context)
+            state = effects.states[made.user_id]
+            context = None if event is None else event.context
+            asked = Asked(made.user_id, state, state.clock_ms, context)
             self._stored[made.user_id] = self._judge.judged(made, ranked, asked)
-        learned = self._fold.fold(effects.record, place)
+        learned = system.learn(place, effects)
         self._clicks.add(learned)
         self._rankers.take(effects.record, learned)
         if self._trainer is not None:
@@ -268,7 +236,7 @@ class _Run:
         item_id, stored = event.item_id or "", self._stored.pop(event.user_id, None)
         asked = self._judge.ask(
             event.user_id,
-            self._states.get(event.user_id, EMPTY_STATE),
+            self._system.states.get(event.user_id, EMPTY_STATE),
             now_ms=event.ts_ms,
             context=None if stored is None else stored.context,
             offset=place,

@@ -1,25 +1,20 @@
-"""What does `headrace evaluate` write? The RESULT.json of the `stream` protocol, and its schema.
+"""What does `headrace evaluate` write? The RESULT.json of the `stream` protocol.
 
 A figure that a log cannot give (p(click) without impressions, a rank without evaluated actions) is
-null, never 0. docs/evaluation.md explains each; the committed JSON Schema is generated from here.
+null, never 0. docs/evaluation.md explains each.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 
 from streams.evaluation_outcomes import Outcomes
+from streams.result_file import Count, RunResult, Share
 
 RESULT_VERSION: Final = 2
-SCHEMA_PATH: Final = Path(__file__).parent / "schema" / "result.schema.json"
-
-Share = Annotated[float, Meta(ge=0, le=1)]
-Count = Annotated[int, Meta(ge=0)]
 
 
 class Ranked(Struct, frozen=True, kw_only=True):
@@ -162,17 +157,12 @@ class BundleRun(Struct, frozen=True, kw_only=True):
     usable_from_ms: Count
 
 
-class Result(Struct, frozen=True, kw_only=True):
+class Result(RunResult, frozen=True, kw_only=True):
     """RESULT.json.
 
     Attributes:
         version: Of this format.
         protocol: How it was evaluated.
-        headrace: Version of the program.
-        file: Name of the event file.
-        file_digest: blake2b-128 of its events' bytes.
-        configuration: Digest of the configuration.
-        overrides: The `--set` of the run.
         window: What was evaluated.
         attribution: The join.
         next_item: The headline.
@@ -190,11 +180,6 @@ class Result(Struct, frozen=True, kw_only=True):
 
     version: Literal[2] = RESULT_VERSION
     protocol: Literal["stream"] = "stream"
-    headrace: str
-    file: str
-    file_digest: str
-    configuration: str
-    overrides: list[str]
     window: Window
     attribution: AttributionRule
     next_item: NextItem
@@ -208,29 +193,10 @@ class Result(Struct, frozen=True, kw_only=True):
     outcomes: Outcomes = Outcomes()
 
 
-def encode_result(result: Result) -> bytes:
-    """Return the result as indented JSON, ending in a newline; NaN becomes null."""
-    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
-
-
 def decode_result(value: bytes) -> Result:
-    """Return the result that `encode_result` wrote.
+    """Return the result that was written.
 
     Raises:
         msgspec.ValidationError: It is none.
     """
     return msgspec.json.decode(value, type=Result)
-
-
-def result_schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of RESULT.json."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "RESULT.json of headrace evaluate",
-        **msgspec.json.schema(Result),
-    }
-
-
-def schema_text() -> str:
-    """Return the schema as it is committed."""
-    return json.dumps(result_schema(), indent=2, ensure_ascii=False) + "\n"

@@ -23,12 +23,12 @@ from streams.evaluation_result import BundleRun
 from streams.examples import ExamplesRecord
 from streams.live import LiveModels
 from streams.metrics import TrainerMetrics
+from streams.one_process import TOPIC_ID
 from streams.partition_clock import ClockConfig, PartitionClock
 from streams.training_data import TrainingData
 from streams.training_round import TrainingRound
 
 MIN_TRAINING_MS: Final = 300_000
-_TOPIC_ID: Final = "file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class EvaluationTrainer:
         self._interval_ms = interval_ms
         self._data = TrainingData(
             config.online,
-            topic_id=_TOPIC_ID,
+            topic_id=TOPIC_ID,
             capacity=config.trainer.max_actions,
             counter_rows=config.trainer.counter_actions,
         )

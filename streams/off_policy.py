@@ -1,9 +1,9 @@
 """What would other policies have earned on this log, which was served by another one?
 
-The log's events go one by one through the pipeline and learner of the live system, as they do for
-`streams.evaluate`. Rankers learn from the slates of the first part and are fixed then; of every
-later impression each policy says with which chance it would have shown what was shown there. With
-the logged propensities and the clicks that the join attributes that makes the estimates of
+The log's events go one by one through the pipeline and learner of the live system
+(`streams.one_process`). Rankers learn from the slates of the first part and are fixed then; of
+every later impression each policy says with which chance it would have shown what was shown there.
+With the logged propensities and the clicks that the join attributes that makes the estimates of
 `models.off_policy`.
 
 The model that doubly robust asks has learned, when an impression is shown, the slates that were
@@ -23,24 +23,18 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from featurestore.catalogue import Catalogue
-from featurestore.events import EventRefused, Impression, UserId, decode_event
+from featurestore.events import Event, EventRefused, Impression, decode_event
 from featurestore.keys import item_keys
-from featurestore.state import EMPTY_STATE, UserState
+from featurestore.state import EMPTY_STATE
 from models.item_position_model import ItemPositionModel, fold_of
 from models.off_policy import BadPropensity
 from models.place_chances import DrawnList, EpsilonGreedy, Greedy, PlackettLuce
 from streams.attribution import ClosedSlate, JoinOutcome
-from streams.chunks import Chunk
-from streams.composition import build_pipeline
 from streams.config import Config
-from streams.decoding import DecodedEvent
-from streams.engine import Record
 from streams.evaluation_result import AttributionRule
 from streams.examples import unpack_int32
 from streams.finished_log import LogValues
-from streams.learner_fold import LearnEffects, LearnerFold
-from streams.live import LiveModels
+from streams.learner_fold import LearnEffects
 from streams.off_policy_estimates import (
     AnsweredSlate,
     Estimation,
@@ -50,11 +44,8 @@ from streams.off_policy_estimates import (
 )
 from streams.off_policy_result import Drawing, OffPolicyResult
 from streams.off_policy_targets import CandidateSet, Opinion, Targets
-from streams.stopwatch import NoLaps
+from streams.one_process import OneProcess
 
-_PARTITION: Final = 0
-_TOPIC_ID: Final = "file"
-_NOTHING_LOST: Final = -1
 _PROGRESS_EVENTS: Final = 1_000
 _NUM_POSITIONS: Final = 50
 """Places that the model of doubly robust tells apart."""
@@ -118,26 +109,20 @@ class _Run:
         self._asked = asked
         self._config = config
         self._first = first
-        # Lists that are logged for the next head are not looked at here.
-        quick = replace(config, ranking=replace(config.ranking, slate_sample_rate=0.0))
-        online = config.online_models()
-        self._live = LiveModels(online, Catalogue(numeric=config.features.numeric))
-        self._pipeline = build_pipeline(quick, self._live)
-        self._fold = LearnerFold(
-            online, config.attribution, layout=config.layout_digest(online), topic_id=_TOPIC_ID
+        # No list is looked at here, so that no candidates need to be logged.
+        self._system = OneProcess(
+            replace(config, ranking=replace(config.ranking, slate_sample_rate=0.0))
         )
         self._targets = Targets(
-            asked.policies, asked.drawn, config, self._live, candidates=asked.candidates
+            asked.policies, asked.drawn, config, self._system.live, candidates=asked.candidates
         )
         self._model = ItemPositionModel(num_positions=_NUM_POSITIONS)
-        self._states: dict[UserId, UserState] = {}
         self._users: dict[str, int] = {}
         self._waiting: dict[int, JudgedSlate] = {}
         self._answered: list[AnsweredSlate] = []
         self._refused: Counter[str] = Counter()
         self._joins: Counter[JoinOutcome] = Counter()
         self._digest = blake2b(digest_size=16)
-        self._laps = NoLaps()
 
     def take(self, place: int, value: bytes) -> None:
         """Take the event at one place of the log in."""
@@ -148,16 +133,16 @@ class _Run:
             event = decode_event(value)
         except EventRefused as refusal:
             self._refused[str(refusal.reason)] += 1
-            self._process(place, [])
+            self._process(place, None)
             return
         if isinstance(event, Impression) and place >= self._first:
-            state = self._states.get(event.user_id, EMPTY_STATE)
+            state = self._system.states.get(event.user_id, EMPTY_STATE)
             self._waiting[place] = self._judged(event, self._targets.ask(event, state, place))
-        self._process(place, [DecodedEvent(Record(place, None, None, event.ts_ms), event)])
+        self._process(place, event)
 
     def finish(self) -> None:
         """Close the slates that are open at the log's end."""
-        self._settle(self._fold.flush())
+        self._settle(self._system.finish())
 
     def result(self, name: str, begun_s: float) -> OffPolicyResult:
         """Return the figures.
@@ -211,29 +196,13 @@ class _Run:
             },
         )
 
-    def _process(self, place: int, events: list[DecodedEvent]) -> None:
-        """Let pipeline and learner take one place in, as a chunk of its own."""
-        effects = self._pipeline.process(
-            Chunk(
-                partition=_PARTITION,
-                from_offset=place,
-                to_offset=place + 1,
-                events=events,
-                refused=[],
-            ),
-            self._states,
-            self._live,
-            topic_id=_TOPIC_ID,
-            lost_from=_NOTHING_LOST,
-            wants_lists=False,
-            computed_at_ms=0,
-            laps=self._laps,
-        )
-        self._states.update(effects.states)
+    def _process(self, place: int, event: Event | None) -> None:
+        """Let worker and learner take one place in."""
+        effects = self._system.process(place, event, wants_lists=False)
         if not effects.record.rows:
             # Delivered twice, shown once.
             self._waiting.pop(place, None)
-        self._settle(self._fold.fold(effects.record, place))
+        self._settle(self._system.learn(place, effects))
 
     def _settle(self, effects: LearnEffects) -> None:
         """Take the slates whose answer is final: learned from, and counted if evaluated."""
@@ -243,7 +212,8 @@ class _Run:
             judged = self._waiting.pop(row.offset, None)
             if closed.outcome is JoinOutcome.EVICTED:
                 continue
-            self._learn(closed)
+            if closed.is_learned:
+                self._learn(closed)
             if judged is not None:
                 user = self._users.setdefault(row.user_id, len(self._users))
                 rewards = closed.is_clicked().astype(np.float64)

@@ -1,21 +1,15 @@
-"""What does `headrace off-policy` write? Its RESULT.json, and the schema.
-
-docs/evaluation.md explains each figure; the committed JSON Schema is generated from here.
-"""
+"""What does `headrace off-policy` write? Its RESULT.json; docs/evaluation.md explains it."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Final, Literal
 
-import msgspec
 from msgspec import Struct
 
-from streams.evaluation_result import AttributionRule, Count, Share
+from streams.evaluation_result import AttributionRule
+from streams.result_file import Count, RunResult, Share
 
 RESULT_VERSION: Final = 1
-SCHEMA_PATH: Final = Path(__file__).parent / "schema" / "off-policy.schema.json"
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
@@ -87,17 +81,12 @@ class Drawing(Struct, frozen=True, kw_only=True):
     temperature: float | None = None
 
 
-class OffPolicyResult(Struct, frozen=True, kw_only=True):
+class OffPolicyResult(RunResult, frozen=True, kw_only=True):
     """RESULT.json of the command.
 
     Attributes:
         version: Of this format.
         protocol: How it was evaluated.
-        headrace: Version of the program.
-        file: Name of the event file or topic.
-        file_digest: blake2b-128 of its events' bytes.
-        configuration: Digest of the configuration.
-        overrides: The `--set` of the run.
         learn_until: Share of the events that rankers learned from and that were not evaluated.
         evaluate_from_event: Place of the first event that was evaluated, from 0.
         candidates: What the policies chose from at each impression.
@@ -117,11 +106,6 @@ class OffPolicyResult(Struct, frozen=True, kw_only=True):
 
     version: Literal[1] = RESULT_VERSION
     protocol: Literal["off-policy"] = "off-policy"
-    headrace: str
-    file: str
-    file_digest: str
-    configuration: str
-    overrides: list[str]
     learn_until: Share
     evaluate_from_event: Count
     candidates: Literal["recall", "all"]
@@ -137,18 +121,3 @@ class OffPolicyResult(Struct, frozen=True, kw_only=True):
     policies: dict[str, PolicyRun]
     refused: dict[str, Count]
     cpu_s: float
-
-
-def encode_off_policy_result(result: OffPolicyResult) -> bytes:
-    """Return the result as indented JSON, ending in a newline."""
-    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
-
-
-def schema_text() -> str:
-    """Return the JSON Schema (2020-12) as it is committed."""
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "RESULT.json of headrace off-policy",
-        **msgspec.json.schema(OffPolicyResult),
-    }
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

@@ -1,19 +1,15 @@
-"""What does `headrace evaluate --protocol leave-one-out` write? Its RESULT.json, and the schema."""
+"""What does `headrace evaluate --protocol leave-one-out` write? Its RESULT.json."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any, Final, Literal
 
-import msgspec
 from msgspec import Struct, field
 
 from models.leave_one_out import Accuracy
-from streams.evaluation_result import Count, Share
+from streams.result_file import Count, RunResult, Share
 
 RESULT_VERSION: Final = 1
-SCHEMA_PATH: Final = Path(__file__).parent / "schema" / "leave-one-out.schema.json"
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -59,17 +55,12 @@ class OfflineRun(Struct, frozen=True, kw_only=True):
     test: Figures
 
 
-class OfflineResult(Struct, frozen=True, kw_only=True):
+class OfflineResult(RunResult, frozen=True, kw_only=True):
     """RESULT.json of the protocol.
 
     Attributes:
         version: Of this format.
         protocol: How it was evaluated.
-        headrace: Version of the program.
-        file: Name of the event file.
-        file_digest: blake2b-128 of its events' bytes.
-        configuration: Digest of the configuration.
-        overrides: The `--set` of the run.
         users: Users with a positive action.
         items: Items that they acted on.
         questions: Users who were asked about: those with three actions and more.
@@ -79,28 +70,8 @@ class OfflineResult(Struct, frozen=True, kw_only=True):
 
     version: Literal[1] = RESULT_VERSION
     protocol: Literal["leave-one-out"] = "leave-one-out"
-    headrace: str
-    file: str
-    file_digest: str
-    configuration: str
-    overrides: list[str]
     users: Count
     items: Count
     questions: Count
     refused: dict[str, Count]
     models: dict[str, OfflineRun]
-
-
-def encode_offline_result(result: OfflineResult) -> bytes:
-    """Return the result as indented JSON, ending in a newline."""
-    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
-
-
-def schema_text() -> str:
-    """Return the JSON Schema (2020-12) as it is committed."""
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "RESULT.json of headrace evaluate --protocol leave-one-out",
-        **msgspec.json.schema(OfflineResult),
-    }
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

@@ -86,19 +86,13 @@ class Scorer:
             Candidates(asked=slates.questions, scores=scores, ranks=ranks),
             [log_odds[name] for name in live.online.config.heads],
         )
-        if self._head == RERANKER:
-            utilities = live.online.reranker.utilities(features_NF[num_shown:])
-        else:
-            utilities = log_odds[self._head][num_shown:]
-        if self._head == CLICK:
-            utilities = sigmoid(utilities)
         return Seen(
             of_shown=_of_shown(shown, clicks, choices, features_NF),
             candidates=Candidates(
                 asked=proposals.asked, scores=scores[num_shown:], ranks=proposals.ranks
             ),
             features_NF=features_NF[num_shown:],
-            scores_N=utilities,
+            scores_N=self._scores(features_NF, log_odds, live)[num_shown:],
         )
 
     def orders(
@@ -122,6 +116,21 @@ class Scorer:
             SOURCE_ORDER: online.reranker.tuned(features_NF),
             **log_odds,
         }
+
+    def _scores(
+        self,
+        features_NF: npt.NDArray[np.float32],
+        log_odds: dict[str, npt.NDArray[np.float64]],
+        live: LiveModels,
+    ) -> npt.NDArray[np.float64]:
+        """What the configured head orders by, float64[N]."""
+        match self._head:
+            case "reranker":
+                return live.online.reranker.utilities(features_NF)
+            case "click":
+                return sigmoid(log_odds[CLICK])
+            case "choice":
+                return log_odds[CHOICE]
 
     def _log_odds(
         self, clicks: SlateFeatures | None, choices: ChoiceFeatures | None, live: LiveModels

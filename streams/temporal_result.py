@@ -1,19 +1,15 @@
-"""What does `headrace evaluate --protocol temporal` write? Its RESULT.json, and the schema."""
+"""What does `headrace evaluate --protocol temporal` write? Its RESULT.json."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any, Final, Literal
 
-import msgspec
 from msgspec import Struct
 
-from streams.evaluation_result import Count, Share
 from streams.offline_result import Figures
+from streams.result_file import Count, RunResult, Share
 
 RESULT_VERSION: Final = 1
-SCHEMA_PATH: Final = Path(__file__).parent / "schema" / "temporal.schema.json"
 
 Variant = Literal["stale", "retrained", "warm"]
 
@@ -66,17 +62,12 @@ class TemporalWindow(Struct, frozen=True, kw_only=True):
     refresh_every_h: float
 
 
-class TemporalResult(Struct, frozen=True, kw_only=True):
+class TemporalResult(RunResult, frozen=True, kw_only=True):
     """RESULT.json of the protocol.
 
     Attributes:
         version: Of this format.
         protocol: How it was evaluated.
-        headrace: Version of the program.
-        file: Name of the event file.
-        file_digest: blake2b-128 of its events' bytes.
-        configuration: Digest of the configuration.
-        overrides: The `--set` of the run.
         window: What was asked.
         actions: Positive actions on items.
         items: Items that they are on.
@@ -90,11 +81,6 @@ class TemporalResult(Struct, frozen=True, kw_only=True):
 
     version: Literal[1] = RESULT_VERSION
     protocol: Literal["temporal"] = "temporal"
-    headrace: str
-    file: str
-    file_digest: str
-    configuration: str
-    overrides: list[str]
     window: TemporalWindow
     actions: Count
     items: Count
@@ -104,18 +90,3 @@ class TemporalResult(Struct, frozen=True, kw_only=True):
     repeated: Count
     refused: dict[str, Count]
     models: dict[str, TemporalRun]
-
-
-def encode_temporal_result(result: TemporalResult) -> bytes:
-    """Return the result as indented JSON, ending in a newline."""
-    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
-
-
-def schema_text() -> str:
-    """Return the JSON Schema (2020-12) as it is committed."""
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "RESULT.json of headrace evaluate --protocol temporal",
-        **msgspec.json.schema(TemporalResult),
-    }
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

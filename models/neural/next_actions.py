@@ -11,8 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from models.history import History
+from models.neural.learning import BatchLearner, LearningConfig
 from models.recommender import UNKNOWN_ITEM, UserSequence, item_sequences
 
 
@@ -52,6 +54,22 @@ class NextActions:
         row_BK = self._row_E[example_B, None] - np.arange(1, length + 1)
         inside_BK = row_BK >= self._begin_E[example_B, None]
         return np.where(inside_BK, self._item_R[np.maximum(row_BK, 0)], UNKNOWN_ITEM)
+
+
+class NextActionLearner(BatchLearner):
+    """One fit whose examples are next actions."""
+
+    def __init__(
+        self, network: nn.Module, history: History, config: LearningConfig, seed: int
+    ) -> None:
+        """Begin a fit."""
+        super().__init__(network, config, seed)
+        self._actions = NextActions(history)
+        self._num_items = len(history.item_ids)
+        self._num_targets_N = np.bincount(self._actions.target_E, minlength=self._num_items)
+
+    def __len__(self) -> int:
+        return len(self._actions)
 
 
 def newest_items(sequences: Sequence[UserSequence], length: int) -> npt.NDArray[np.int64]:

@@ -22,8 +22,8 @@ from torch.nn import functional
 
 from models.encoder_inputs import user_buckets
 from models.history import History
-from models.neural.learning import BatchLearner, LearningConfig
-from models.neural.next_actions import NextActions
+from models.neural.learning import LearningConfig
+from models.neural.next_actions import NextActionLearner
 from models.transformer.counters import empty_counters
 from models.transformer.loss import Candidates, competition, item_loss
 
@@ -110,7 +110,7 @@ def _first_recency(config: TwoTowerConfig) -> Tensor:
     return torch.tensor(-np.arange(config.length) * np.log(2) / half_life_P1, dtype=torch.float32)
 
 
-class TwoTowerLearner(BatchLearner):
+class TwoTowerLearner(NextActionLearner):
     """One fit: in-batch softmax, corrected for how often each item is in a batch."""
 
     _network: TwoTowerNetwork
@@ -124,15 +124,9 @@ class TwoTowerLearner(BatchLearner):
         *,
         corrects_sampling: bool,
     ) -> None:
-        super().__init__(network, config, seed)
-        self._actions = NextActions(history)
+        super().__init__(network, history, config, seed)
         self._corrects_sampling = corrects_sampling
-        self._num_items = len(history.item_ids)
-        counts_N = np.bincount(self._actions.target_E, minlength=self._num_items)
-        self._share_N = counts_N / max(len(self._actions), 1)
-
-    def __len__(self) -> int:
-        return len(self._actions)
+        self._share_N = self._num_targets_N / max(len(self._actions), 1)
 
     def _examples(self) -> npt.NDArray[np.int64]:
         return self._generator.permutation(len(self._actions))

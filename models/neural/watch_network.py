@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.history import History
-from models.neural.learning import BatchLearner, LearningConfig
-from models.neural.next_actions import NextActions
+from models.neural.learning import LearningConfig
+from models.neural.next_actions import NextActionLearner
 from models.transformer.counters import empty_counters
 from models.transformer.loss import competition, draw_candidates, item_loss
 
@@ -101,7 +101,7 @@ def ages(time_E: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     return share_E.astype(np.float32)
 
 
-class WatchLearner(BatchLearner):
+class WatchLearner(NextActionLearner):
     """One fit: as many examples of each user in every pass, whoever does more."""
 
     _network: WatchNetwork
@@ -117,19 +117,12 @@ class WatchLearner(BatchLearner):
         num_negatives: int,
         max_full: int,
     ) -> None:
-        super().__init__(network, config, seed)
-        self._actions = NextActions(history)
+        super().__init__(network, history, config, seed)
         self._age_E = ages(self._actions.time_E)
-        self._num_items = len(history.item_ids)
         self._num_user_examples = num_user_examples
         self._num_negatives = num_negatives
         self._max_full = max_full
-        self._popularity_N = np.bincount(self._actions.target_E, minlength=self._num_items).astype(
-            np.float64
-        )
-
-    def __len__(self) -> int:
-        return len(self._actions)
+        self._popularity_N = self._num_targets_N.astype(np.float64)
 
     def _examples(self) -> npt.NDArray[np.int64]:
         drawn = equal_shares(self._actions.owner_E, self._num_user_examples, self._generator)

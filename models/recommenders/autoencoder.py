@@ -12,7 +12,6 @@ Shape letters: B sequences, N items.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
@@ -60,16 +59,8 @@ class AutoencoderRecommender(PassRecommender[BagAutoencoder]):
         self._half_life = half_life
         self._sizes = BagAutoencoderConfig(**(network or {}))
         self._training = LearningConfig(**{**_TRAINING, **(training or {})})
-        super().__init__(self._training, seed=seed)
-
-    @override
-    def settings(self) -> Mapping[str, Any]:
-        return {
-            "seed": self._seed,
-            "half_life": self._half_life,
-            "network": asdict(self._sizes),
-            "training": asdict(self._training),
-        }
+        others = {"half_life": half_life}
+        super().__init__(self._sizes, self._training, seed=seed, others=others)
 
     @override
     @torch.inference_mode()

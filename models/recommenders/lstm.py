@@ -41,15 +41,8 @@ class LstmRecommender(SequenceRecommender):
             training: fields of `WholeTrainingConfig` that differ from the defaults.
         """
         self._sizes = RecurrentConfig(**{**asdict(_NETWORK), **(network or {})})
-        super().__init__(WholeTrainingConfig(**{**_TRAINING, **(training or {})}), seed=seed)
-
-    @override
-    def settings(self) -> Mapping[str, Any]:
-        return {
-            "seed": self._seed,
-            "network": asdict(self._sizes),
-            "training": asdict(self._training),
-        }
+        limits = WholeTrainingConfig(**{**_TRAINING, **(training or {})})
+        super().__init__(self._sizes, limits, seed=seed)
 
     @override
     def _encoder(self) -> Network:

@@ -36,15 +36,7 @@ class TransformerRecommender(SequenceRecommender):
             training: fields of `WholeTrainingConfig` that differ from its defaults.
         """
         self._sizes = NetworkConfig(**{**asdict(_NETWORK), **(network or {})})
-        super().__init__(WholeTrainingConfig(**(training or {})), seed=seed)
-
-    @override
-    def settings(self) -> Mapping[str, Any]:
-        return {
-            "seed": self._seed,
-            "network": asdict(self._sizes),
-            "training": asdict(self._training),
-        }
+        super().__init__(self._sizes, WholeTrainingConfig(**(training or {})), seed=seed)
 
     @override
     def _encoder(self) -> Network:

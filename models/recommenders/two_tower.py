@@ -15,7 +15,6 @@ Shape letters: B sequences, N items, I item vector width.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
@@ -59,16 +58,9 @@ class TwoTowerRecommender(PassRecommender[TwoTowerNetwork]):
         self._corrects_sampling = corrects_sampling
         self._sizes = TwoTowerConfig(**(network or {}))
         self._training = LearningConfig(**{**_TRAINING, **(training or {})})
-        super().__init__(self._training, seed=seed)
-
-    @override
-    def settings(self) -> Mapping[str, Any]:
-        return {
-            "seed": self._seed,
-            "corrects_sampling": self._corrects_sampling,
-            "network": asdict(self._sizes),
-            "training": asdict(self._training),
-        }
+        super().__init__(
+            self._sizes, self._training, seed=seed, others={"corrects_sampling": corrects_sampling}
+        )
 
     @override
     @torch.inference_mode()

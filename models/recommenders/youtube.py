@@ -15,7 +15,6 @@ Shape letters: B sequences, N items.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
@@ -63,18 +62,16 @@ class WatchRecommender(PassRecommender[WatchNetwork]):
         self._max_full = max_full
         self._sizes = WatchConfig(**(network or {}))
         self._training = LearningConfig(**{**_TRAINING, **(training or {})})
-        super().__init__(self._training, seed=seed)
-
-    @override
-    def settings(self) -> Mapping[str, Any]:
-        return {
-            "seed": self._seed,
-            "num_user_examples": self._num_user_examples,
-            "num_negatives": self._num_negatives,
-            "max_full": self._max_full,
-            "network": asdict(self._sizes),
-            "training": asdict(self._training),
-        }
+        super().__init__(
+            self._sizes,
+            self._training,
+            seed=seed,
+            others={
+                "num_user_examples": num_user_examples,
+                "num_negatives": num_negatives,
+                "max_full": max_full,
+            },
+        )
 
     @override
     @torch.inference_mode()

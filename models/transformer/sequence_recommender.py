@@ -5,9 +5,11 @@ The transformer and the LSTM differ in their body alone; everything here is comm
 Shape letters: B sequences, L tokens, N items, I item vector width, M model width.
 """
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,9 @@ from models.recommender import UserSequence
 from models.transformer.network import Network
 from models.transformer.whole_training import SequenceNetwork, WholeLearner, WholeTrainingConfig
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 _BATCH_TOKENS: Final = 8192
 _ACTION: Final = "target_action"
 
@@ -30,9 +35,11 @@ _ACTION: Final = "target_action"
 class SequenceRecommender(PassRecommender[SequenceNetwork]):
     """A network over the newest actions, and unit item vectors."""
 
-    def __init__(self, training: WholeTrainingConfig, *, seed: int) -> None:
+    def __init__(
+        self, sizes: DataclassInstance, training: WholeTrainingConfig, *, seed: int
+    ) -> None:
         """Set how it is trained; subclasses say what is trained."""
-        super().__init__(training, seed=seed)
+        super().__init__(sizes, training, seed=seed)
         self._training = training
         self._target_action = 1
 

@@ -23,7 +23,8 @@ from streams.comparison import NotComparable, compare
 from streams.evaluate import Evaluation
 from streams.evaluate import evaluate as run_evaluation
 from streams.evaluation_plan import Start
-from streams.evaluation_result import Ranked, Result, encode_result
+from streams.evaluation_result import Ranked, Result
+from streams.result_file import encode_result
 from streams.temporal import Temporal
 
 _STREAM: Final = "stream"

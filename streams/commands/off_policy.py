@@ -23,9 +23,9 @@ from streams.off_policy_result import (
     Bounds,
     OffPolicyResult,
     PolicyEstimate,
-    encode_off_policy_result,
 )
 from streams.off_policy_targets import POLICIES, CandidateSet
+from streams.result_file import encode_result
 
 _ALL: Final = "all"
 _BEST: Final = "best"
@@ -123,7 +123,7 @@ def off_policy(
         except (OffPolicyRefused, EventFileError, UnreadableTopicError, KafkaError) as error:
             raise click.ClickException(str(error)) from error
     if out is not None:
-        out.write_bytes(encode_off_policy_result(result))
+        out.write_bytes(encode_result(result))
     _print(Console(), result)
 
 

@@ -19,9 +19,10 @@ from streams.config import Config
 from streams.event_file import EventFileError
 from streams.finished_log import read_log
 from streams.offline import NothingToLearn, evaluate_offline
-from streams.offline_result import Figures, OfflineResult, encode_offline_result
+from streams.offline_result import Figures, OfflineResult
+from streams.result_file import encode_result
 from streams.temporal import VARIANTS, Temporal, evaluate_temporal
-from streams.temporal_result import TemporalResult, Variant, encode_temporal_result
+from streams.temporal_result import TemporalResult, Variant
 
 
 class ChosenModels(NamedTuple):
@@ -98,7 +99,7 @@ def leave_one_out(
             on_progress=lambda name, progress: tell(name, progress.done),
         )
     if out is not None:
-        out.write_bytes(encode_offline_result(result))
+        out.write_bytes(encode_result(result))
     Console().print(_leave_one_out_table(result))
 
 
@@ -111,7 +112,7 @@ def temporal(file: Path, asked: Temporal, config: Config, out: Path | None) -> N
     with _bars(asked.models) as tell:
         result = evaluate_temporal(asked, read_log(str(file), config), config, tell)
     if out is not None:
-        out.write_bytes(encode_temporal_result(result))
+        out.write_bytes(encode_result(result))
     Console().print(_temporal_table(result))
 
 

@@ -7,7 +7,7 @@ from redis.asyncio.connection import AbstractConnection, ConnectionPool
 
 from featurestore.redis_connection import connection_pool
 
-URLS = ("redis://localhost:1/0", "rediss://localhost:1/0", "unix:///tmp/no.sock")
+URLS = ("redis://localhost:1/0", "rediss://localhost:1/0", "unix:///no.sock")
 
 
 def connection_to(pool: ConnectionPool) -> AbstractConnection:

@@ -4,21 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.bags import Bags, recency_weights, sequence_bags, user_bags
-from models.history import History, HistoryEvent
 from models.recommender import UserSequence
-
-
-def _history(rows: list[tuple[str, str | None]]) -> History:
-    history = History()
-    history.append(
-        (
-            HistoryEvent(user_id=user, time_s=number, action=1, item_id=item)
-            for number, (user, item) in enumerate(rows)
-        ),
-        from_offset=0,
-        to_offset=1,
-    )
-    return history
+from tests.models.histories import history_of
 
 
 def _sequence(items: list[int]) -> UserSequence:
@@ -32,7 +19,7 @@ def _sequence(items: list[int]) -> UserSequence:
 
 
 def test_a_bag_has_each_item_once_by_its_newest_action() -> None:
-    history = _history([("a", "x"), ("b", "z"), ("a", "y"), ("a", None), ("a", "x")])
+    history = history_of([("a", "x"), ("b", "z"), ("a", "y"), ("a", None), ("a", "x")])
     bags = user_bags(history)
     found = {
         tuple(history.item_ids[code] for code in bags.select(np.array([number])).item_Z)

@@ -1,10 +1,7 @@
-from collections.abc import Sequence
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.history import History, HistoryEvent
 from models.leave_one_out import (
     accuracy,
     leave_one_out,
@@ -12,23 +9,11 @@ from models.leave_one_out import (
     target_ranks,
 )
 from models.registry import new_recommender
-
-
-def _history(rows: Sequence[tuple[str, str | None]]) -> History:
-    history = History()
-    history.append(
-        (
-            HistoryEvent(user_id=user, time_s=number, action=1, item_id=item)
-            for number, (user, item) in enumerate(rows)
-        ),
-        from_offset=0,
-        to_offset=1,
-    )
-    return history
+from tests.models.histories import history_of
 
 
 def test_last_item_is_the_test_and_the_one_before_the_validation() -> None:
-    history = _history([("a", "x"), ("b", "x"), ("a", "y"), ("a", None), ("a", "z"), ("a", "w")])
+    history = history_of([("a", "x"), ("b", "x"), ("a", "y"), ("a", None), ("a", "z"), ("a", "w")])
     split = leave_one_out(history)
     (validation,), (test,) = split.validation, split.test
     names = history.item_ids
@@ -41,7 +26,7 @@ def test_last_item_is_the_test_and_the_one_before_the_validation() -> None:
 
 
 def test_training_has_the_rest_under_the_same_codes() -> None:
-    history = _history([("a", "x"), ("b", "x"), ("a", "y"), ("a", "z"), ("b", "w")])
+    history = history_of([("a", "x"), ("b", "x"), ("a", "y"), ("a", "z"), ("b", "w")])
     training = leave_one_out(history).training
     # The user of two actions is too short to be asked about, and is learned from whole.
     assert training.items.tolist() == [0, 0, 3]
@@ -50,7 +35,7 @@ def test_training_has_the_rest_under_the_same_codes() -> None:
 
 
 def test_nobody_to_ask_is_no_error() -> None:
-    split = leave_one_out(_history([("a", "x")]))
+    split = leave_one_out(history_of([("a", "x")]))
     assert (split.test, split.validation) == ([], [])
     assert accuracy(np.empty(0, np.int64)).ndcg_10 is None
 
@@ -80,7 +65,7 @@ def test_rank_is_the_place_in_a_stable_sort(num_items: int, seed: int) -> None:
 def test_ranks_come_in_the_questions_order() -> None:
     rows = [("a", "x"), ("a", "y"), ("a", "z"), ("a", "w")]
     rows += [(user, item) for user in "bcd" for item in ("x", "y", "w", "v", "z")]
-    split = leave_one_out(_history(rows))
+    split = leave_one_out(history_of(rows))
     model = new_recommender("popularity")
     for _ in model.fit(split.training):
         pass

@@ -10,25 +10,13 @@ from typing_extensions import override
 
 from models.bundle import Arrays
 from models.evaluation import MISS
-from models.history import History, HistoryEvent
+from models.history import History
 from models.recommender import FitProgress, Recommender, UserSequence, Validate, item_counts
 from models.registry import new_recommender
 from models.temporal_split import TemporalSplit, answers
+from tests.models.histories import history_of
 
 Row = tuple[str, str]
-
-
-def _history(rows: Sequence[tuple[str, str | None]]) -> History:
-    history = History()
-    history.append(
-        (
-            HistoryEvent(user_id=user, time_s=number, action=1, item_id=item)
-            for number, (user, item) in enumerate(rows)
-        ),
-        from_offset=0,
-        to_offset=1,
-    )
-    return history
 
 
 def _all(split: TemporalSplit) -> npt.NDArray[np.int64]:
@@ -54,7 +42,7 @@ _AFTER = [
 
 
 def test_hand_worked_log() -> None:
-    split = TemporalSplit(_history(_BEFORE + _AFTER), len(_BEFORE))
+    split = TemporalSplit(history_of(_BEFORE + _AFTER), len(_BEFORE))
     found = answers(_learned_until(split, 6), split, _all(split))
     assert found.rank_Q.tolist() == [2, 2, MISS, MISS, MISS]
     assert found.num_unknown == 2
@@ -62,7 +50,7 @@ def test_hand_worked_log() -> None:
 
 
 def test_a_refreshed_model_knows_new_items() -> None:
-    split = TemporalSplit(_history(_BEFORE + _AFTER), len(_BEFORE))
+    split = TemporalSplit(history_of(_BEFORE + _AFTER), len(_BEFORE))
     model = _learned_until(split, 9)
     assert list(model.item_ids) == ["x", "y", "z", "w"]
     # d has y and z: x has three actions, w one.
@@ -71,7 +59,7 @@ def test_a_refreshed_model_knows_new_items() -> None:
 
 
 def test_a_question_shows_all_that_its_user_did_before_and_nothing_else() -> None:
-    history = _history([("a", "x"), ("b", "y"), ("a", "y"), ("b", "z"), ("a", "z"), ("a", "x")])
+    history = history_of([("a", "x"), ("b", "y"), ("a", "y"), ("b", "z"), ("a", "z"), ("a", "x")])
     split = TemporalSplit(history, 2)
     first, _, second, _ = split.questions(split.row_Q.tolist())
     assert (first.sequence.items.tolist(), first.target) == ([0], 1)
@@ -81,20 +69,20 @@ def test_a_question_shows_all_that_its_user_did_before_and_nothing_else() -> Non
 
 
 def test_actions_without_an_item_are_no_questions() -> None:
-    split = TemporalSplit(_history([("a", "x"), ("a", None), ("a", "y")]), 1)
+    split = TemporalSplit(history_of([("a", "x"), ("a", None), ("a", "y")]), 1)
     assert split.row_Q.tolist() == [2]
 
 
 def test_sample_is_the_generators() -> None:
-    split = TemporalSplit(_history([("a", "x")] * 50), 10, sample=0.3, seed=7)
+    split = TemporalSplit(history_of([("a", "x")] * 50), 10, sample=0.3, seed=7)
     expected = 10 + np.flatnonzero(np.random.default_rng(7).random(40) < 0.3)
     assert split.row_Q.tolist() == expected.tolist()
-    other = TemporalSplit(_history([("a", "x")] * 50), 10, sample=0.3, seed=8)
+    other = TemporalSplit(history_of([("a", "x")] * 50), 10, sample=0.3, seed=8)
     assert other.row_Q.tolist() != expected.tolist()
 
 
 def test_refreshes_are_due_in_log_time_and_know_what_is_older() -> None:
-    split = TemporalSplit(_history([("a", "x")] * 7), 2)
+    split = TemporalSplit(history_of([("a", "x")] * 7), 2)
     times_ms = np.array([0, 90, 100, 109, 110, 145, 149])
     windows = list(split.windows(times_ms, 10))
     # Due at 100, 110, 120, 130, 140: nobody asks after 120 and 130.
@@ -103,7 +91,7 @@ def test_refreshes_are_due_in_log_time_and_know_what_is_older() -> None:
 
 
 def test_a_refresh_that_nobody_asks_is_left_out() -> None:
-    history = _history([("a", "x"), ("a", "y"), ("a", None), ("a", "z")])
+    history = history_of([("a", "x"), ("a", "y"), ("a", None), ("a", "z")])
     windows = list(TemporalSplit(history, 1).windows(np.arange(4) * 10, 10))
     assert [cutoff for cutoff, _ in windows] == [1, 3]
 
@@ -121,7 +109,7 @@ def test_nothing_after_the_cut_is_learned(
     before: list[Row], after: list[Row], other: list[Row]
 ) -> None:
     cut = len(before)
-    first, second = (TemporalSplit(_history(before + rows), cut) for rows in (after, other))
+    first, second = (TemporalSplit(history_of(before + rows), cut) for rows in (after, other))
     one, two = first.training(cut), second.training(cut)
     assert one.item_ids == two.item_ids
     for column in ("users", "items", "actions", "times_s"):
@@ -137,7 +125,7 @@ def test_what_follows_an_action_changes_no_answer_about_it(
     start = [*_BEFORE, ("d", "y"), ("d", "z"), ("c", "z")]
     ranks = []
     for rows in (later, other):
-        split = TemporalSplit(_history(start + rows), 6)
+        split = TemporalSplit(history_of(start + rows), 6)
         ranks.append(answers(_learned_until(split, 6, name), split, np.arange(3)).rank_Q.tolist())
     assert ranks[0] == ranks[1]
     assert MISS not in ranks[0]
@@ -149,7 +137,7 @@ def test_counts_of_what_must_be_missed_are_those_of_a_plain_reading(
     rows: list[Row], begin: int
 ) -> None:
     begin = min(begin, len(rows))
-    split = TemporalSplit(_history(rows), begin)
+    split = TemporalSplit(history_of(rows), begin)
     later = range(begin, len(rows))
     items = [item for _, item in rows]
     assert split.num_never_seen == sum(items[row] not in items[:row] for row in later)
@@ -190,7 +178,7 @@ class _Watched(Recommender):
 
 
 def test_items_that_the_model_does_not_know_are_shown_as_unknown() -> None:
-    split = TemporalSplit(_history([("a", "x"), ("b", "y"), ("b", "w"), ("b", "x")]), 2)
+    split = TemporalSplit(history_of([("a", "x"), ("b", "y"), ("b", "w"), ("b", "x")]), 2)
     model = _Watched()
     for _ in model.fit(split.training(2)):
         pass

@@ -23,6 +23,8 @@ from streams.examples import (
     SlateRow,
     VisitRow,
 )
+from streams.learner_fold import LearnerFold
+from streams.sections import AttributionConfig
 
 LAYOUT = "layout"
 BUNDLE = "in use"
@@ -30,6 +32,10 @@ CHALLENGER = "other"
 NUM_WEIGHTS = 32
 NUM_CHOICE_CELLS = 24
 START_MS = 1_700_000_000_000
+
+
+CONFIG = AttributionConfig(window_ms=60_000)
+END = 10**9
 
 
 def new_online() -> OnlineModels:
@@ -47,6 +53,12 @@ def new_online() -> OnlineModels:
         key_of=item_key,
         choice=ChoiceHead(prior, meaning="test"),
     )
+
+
+def new_fold(
+    online: OnlineModels, config: AttributionConfig = CONFIG, layout: str = LAYOUT
+) -> LearnerFold:
+    return LearnerFold(online, config, layout=layout, topic_id="examples-id")
 
 
 NUM_FEATURES = len(new_online().rerank_feature_names)

@@ -15,8 +15,10 @@ from streams.config import Config, config_of
 from streams.convert import trivago_events
 from streams.evaluate import Evaluation, _Run, evaluate
 from streams.evaluation_plan import Start, plan
-from streams.evaluation_result import Cost, Result, encode_result, result_schema
+from streams.evaluation_result import Cost, Result
 from streams.event_file import read_values, write_events
+from streams.result_file import encode_result
+from streams.result_schemas import result_schema
 from tests.streams.stream_events import START_MS, click, shown, visit
 
 CONFIG = Config()
@@ -65,7 +67,7 @@ def repeatable(**overrides: str) -> Config:
 def test_result_fits_the_published_schema(tmp_path: Path) -> None:
     result = run(written(tmp_path, shop(300)))
 
-    Draft202012Validator(result_schema()).validate(json.loads(encode_result(result)))
+    Draft202012Validator(result_schema(Result)).validate(json.loads(encode_result(result)))
     assert result.cost.events == 300
     assert result.cost.lists > 0
     assert result.window.evaluate_from_event == 90

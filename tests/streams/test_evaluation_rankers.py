@@ -99,6 +99,15 @@ def test_an_evicted_slate_is_neither_judged_nor_learned() -> None:
     assert rankers.quality()["slate"].mrr == pytest.approx(1 / 2.5)
 
 
+def test_a_slate_that_counts_no_more_is_judged_and_not_learned() -> None:
+    rankers = EvaluationRankers(["slate"], LAYOUT, first_event=0, interval_ms=INTERVAL_MS)
+    for offset in range(20):
+        row = shown(offset)
+        rankers.take(record(row), answered(row, JoinOutcome.REPEATED))
+    assert rankers.quality()["slate"].slates == 20
+    assert rankers.quality()["slate"].mrr == pytest.approx(1 / 2.5)
+
+
 def test_an_unknown_ranker_is_refused_with_the_names_of_all() -> None:
     with pytest.raises(ConfigRefused, match="rankers among slate, logistic"):
         config_of({"evaluation": {"rankers": ["best"]}})

@@ -11,39 +11,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.online import OnlineModels
 from streams.attribution import JoinOutcome
 from streams.examples import ExamplesRecord
-from streams.learner_fold import LearnEffects, LearnerFold
-from streams.next_slates import NextOutcome
 from streams.refill import LayoutMismatch, LearnerMeta
 from streams.sections import AttributionConfig
 from streams.source_partitions import GapInExamples
 from tests.streams.example_logs import (
     BUNDLE,
     CHALLENGER,
+    CONFIG,
+    END,
     LAYOUT,
     START_MS,
     Chunker,
     Source,
     action,
-    free_choice,
     impression,
     logs,
+    new_fold,
     new_online,
     record_of,
     slate,
     visit,
 )
-
-CONFIG = AttributionConfig(window_ms=60_000)
-END = 10**9
-
-
-def new_fold(
-    online: OnlineModels, config: AttributionConfig = CONFIG, layout: str = LAYOUT
-) -> LearnerFold:
-    return LearnerFold(online, config, layout=layout, topic_id="examples-id")
 
 
 def tables_after(records: Sequence[ExamplesRecord], config: AttributionConfig = CONFIG) -> bytes:
@@ -178,100 +168,6 @@ def test_prediction_is_from_before_anything_was_learned_of_the_slate() -> None:
             assert predicted.as_shown[0] > 1 / 3 > predicted.as_shown[1]
 
 
-def test_evicted_slates_are_not_learned() -> None:
-    config = replace(CONFIG, max_open_slates=1)
-    untouched = new_online()
-    new_fold(untouched, config).fold(record_of([visit("u", START_MS)], 0), 0)
-    online = new_online()
-    fold = new_fold(online, config)
-    events = [impression("u", ["a"], START_MS, request=f"r{n}") for n in range(2)]
-    effects = fold.fold(record_of(events, 0), 0)
-
-    assert effects.joins == Counter({JoinOutcome.EVICTED: 1})
-    assert online.click.table.columns["n"].values.any() == np.False_
-
-
-def test_the_re_ranker_learns_which_shown_item_was_clicked_where_it_stood() -> None:
-    online = new_online()
-    fold = new_fold(online)
-    events = [
-        impression("u", ["a", "b", "c"], START_MS, request="r"),
-        impression("v", ["a", "b", "c"], START_MS),
-        action("u", "c", START_MS + 9, request="r"),
-        visit("w", START_MS + 60_001),
-    ]
-    fold.fold(record_of(events, 0), 0)
-
-    assert online.reranker.num_slates == 1, "a slate without a click says nothing of the order"
-    assert online.reranker.examination[3] > -np.log(3)
-
-
-def test_candidates_teach_nothing_where_the_action_answered_what_was_shown() -> None:
-    online = new_online()
-    fold = new_fold(online)
-    events = [
-        slate("u", ["a", "b"], START_MS),
-        impression("u", ["a", "b"], START_MS, request="r"),
-        action("u", "b", START_MS + 1, request="r"),
-    ]
-    effects = fold.fold(record_of(events, 0), 0)
-
-    assert effects.next_joins == Counter({NextOutcome.UNUSED: 1})
-    assert online.reranker.num_slates == 1
-
-
-def test_what_one_user_repeats_counts_no_more() -> None:
-    once, robot = new_online(), new_online()
-    effects = LearnEffects()
-    for online, num in ((once, 1), (robot, 50)):
-        fold = new_fold(online)
-        for number in range(num):
-            request, is_new = f"r{number}", number == 0
-            uncounted = [] if is_new else [0, 1]
-            events = [
-                impression("u", ["a", "b"], START_MS, request=request, uncounted=uncounted),
-                slate("u", ["a", "b"], START_MS),
-                action("u", "a", START_MS, request=request, is_counted=is_new),
-            ]
-            effects = fold.fold(record_of(events, 3 * number), number)
-        online.advance(END)
-
-    assert effects.joins == Counter({JoinOutcome.REPEATED: 1})
-    assert effects.closed[0].slate.predicted is not None, "it is judged all the same"
-    assert robot.snapshot() == once.snapshot()
-
-
-def test_the_re_ranker_learns_which_candidate_was_chosen() -> None:
-    online = new_online()
-    fold = new_fold(online)
-    events = [
-        slate("u", ["a", "b"], START_MS),
-        action("u", "b", START_MS + 1),
-        slate("u", ["a", "b"], START_MS + 2),
-        action("u", "z", START_MS + 3),
-    ]
-    effects = fold.fold(record_of(events, 0), 0)
-
-    assert effects.next_joins == Counter({NextOutcome.JOINED: 1, NextOutcome.RECALL_MISS: 1})
-    assert online.reranker.num_slates == 1
-
-
-def test_the_choice_head_learns_at_once_what_was_done_and_with_its_answer_what_was_shown() -> None:
-    online = new_online()
-    assert online.choice is not None
-    fold = new_fold(online)
-    moved = online.choice.table.columns["moved"].values
-
-    fold.fold(record_of([free_choice("ann", START_MS, features=1)], 0), 0)
-    after_choice = moved.copy()
-    assert np.count_nonzero(after_choice)
-
-    fold.fold(record_of([impression("ann", ["i1", "i2"], START_MS, request="r")], 1), 1)
-    assert moved.tolist() == after_choice.tolist()
-    fold.fold(record_of([action("ann", "i1", START_MS + 1, request="r")], 2), 2)
-    assert moved.tolist() != after_choice.tolist()
-
-
 def test_what_is_done_without_a_list_tells_two_bundles_apart() -> None:
     fold = new_fold(new_online())
     rivals = ["a", "b"], ["b", "c"]
@@ -287,15 +183,6 @@ def test_what_is_done_without_a_list_tells_two_bundles_apart() -> None:
     assert [(one.bundle, one.challenger) for one in found] == [(BUNDLE, CHALLENGER)] * 2
     assert [(one.rank, one.challenger_rank) for one in found] == [(2, 1), (math.inf, 2)]
     assert found[0].user != found[1].user
-
-
-def test_action_without_weight_makes_its_item_known_and_counts_nothing() -> None:
-    online = new_online()
-    fold = new_fold(online)
-    fold.fold(record_of([action("u", "a", START_MS, weight=0.0, is_label=False)], 0), 0)
-
-    assert len(online.vocabulary) == 1
-    assert online.popularity.largest(10).tolist() == []
 
 
 def test_counters_take_no_time_from_a_broken_clock() -> None:

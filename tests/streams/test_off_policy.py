@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from featurestore.catalogue import Catalogue
@@ -104,6 +105,24 @@ def test_counted_is_what_came_after_the_learning(log: list[Event], result: OffPo
     assert result.slates == len(shown)
     assert result.slots == 2 * len(shown)
     assert result.users == len({event.user_id for event in shown})
+
+
+def test_rankers_do_not_learn_what_one_user_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    robot = [msgspec.structs.replace(event, user_id="robot") for event in explored_log(200)]
+    num_clicked: list[int] = []
+
+    def learn(
+        _targets: Targets, _relevance: object, _examination: object, labels: npt.NDArray[np.bool_]
+    ) -> None:
+        num_clicked.append(int(labels.sum()))
+
+    monkeypatch.setattr(Targets, "learn", learn)
+    once = config_of({}, {}, ["attribution.after_click_ms=1000", "contribution.max_actions=1"])
+    run(robot, "uniform", config=once)
+    assert 0 < sum(num_clicked) <= NUM_ITEMS
+    num_clicked.clear()
+    run(robot, "uniform")
+    assert sum(num_clicked) > NUM_ITEMS
 
 
 def test_the_same_log_gives_the_same_figures(log: list[Event]) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 
 from models.neural.next_actions import NextActions, newest_items
 from models.recommender import UserSequence
-from tests.models.recommenders.planted import history_of
+from tests.models.histories import history_of
 
 _ROWS = [("a", "x"), ("b", "z"), ("a", "y"), ("a", "x"), ("b", "x"), ("a", "z")]
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from models.recommenders.autoencoder import AutoencoderRecommender
-from tests.models.recommenders.planted import grouped_rows, history_of, names_of_best
+from tests.models.histories import history_of
+from tests.models.recommenders.planted import grouped_rows, names_of_best
 
 _TRAINING = {"max_epochs": 30, "warm_up_steps": 10, "batch_size": 64, "averaging": 0.9}
 

@@ -3,7 +3,8 @@ import pytest
 
 from models.bags import user_bags
 from models.recommenders.ease import LinearAutoencoder
-from tests.models.recommenders.planted import grouped_rows, history_of, names_of_best
+from tests.models.histories import history_of
+from tests.models.recommenders.planted import grouped_rows, names_of_best
 
 
 def _fitted(rows: list[tuple[str, str]], **settings: float | None) -> LinearAutoencoder:

@@ -4,7 +4,7 @@ import pytest
 from models.history import History
 from models.leave_one_out import leave_one_out, target_ranks
 from models.recommenders.youtube import WatchRecommender
-from tests.models.recommenders.planted import history_of
+from tests.models.histories import history_of
 from tests.models.transformer.logs import history_of as history_of_events
 from tests.models.transformer.logs import planted_events
 

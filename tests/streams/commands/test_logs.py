@@ -13,10 +13,12 @@ from click.testing import CliRunner
 from featurestore.events import Action, Visit, decode_event
 from models.bundle import load_bundle
 from models.registry import load_recommender
-from streams import offline_result, temporal_result
 from streams.cli import _headrace
-from streams.evaluation_result import SCHEMA_PATH, decode_result
+from streams.evaluation_result import Result, decode_result
 from streams.event_file import read_values
+from streams.offline_result import OfflineResult
+from streams.result_schemas import result_schema
+from streams.temporal_result import TemporalResult
 
 HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
 
@@ -79,8 +81,7 @@ def test_an_evaluation_writes_a_result_that_the_schema_accepts(
     assert done.exit_code == 0, (done.output, done.exception)
 
     value = out.read_bytes()
-    schema = json.loads(SCHEMA_PATH.read_text(encoding="utf-8"))
-    jsonschema.Draft202012Validator(schema).validate(json.loads(value))
+    jsonschema.Draft202012Validator(result_schema(Result)).validate(json.loads(value))
     result = decode_result(value)
     assert result.file == "events.jsonl.gz"
     assert result.cost.events == 150
@@ -121,8 +122,7 @@ def test_offline_models_are_evaluated_and_their_result_fits_the_schema(
     assert done.exit_code == 0, done.output
     assert "40 users, 8 items" in done.output
     result = json.loads(out.read_bytes())
-    jsonschema.validate(result, json.loads(offline_result.SCHEMA_PATH.read_text()))
-    assert offline_result.SCHEMA_PATH.read_text() == offline_result.schema_text()
+    jsonschema.validate(result, result_schema(OfflineResult))
     test = {name: run["test"] for name, run in result["models"].items()}
     assert test["covisitation"]["ndcg@10"] > 0.9 > test["popularity"]["ndcg@10"]
 
@@ -135,7 +135,7 @@ def test_models_are_tested_on_what_came_after_they_had_learned(walks: Path, tmp_
     done = CliRunner().invoke(_headrace, [*arguments, *models, *window])
     assert done.exit_code == 0, done.output
     result = json.loads(out.read_bytes())
-    jsonschema.validate(result, json.loads(temporal_result.SCHEMA_PATH.read_text()))
+    jsonschema.validate(result, result_schema(TemporalResult))
     expected = int((np.random.default_rng(3).random(120) < 0.5).sum())
     assert result["questions"] == expected
     assert f"temporal, {expected} actions, 8 of 8 items known before" in done.output
