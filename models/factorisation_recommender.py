@@ -5,7 +5,7 @@ no action knows of another (see `models.factorisation`). Candidates that the use
 in the history are not ranked below.
 
 Learned users serve training alone: a user is their sequence, folded in. On ML-1M's validation that
-was as good as to begin with what had been learned of the user: NDCG@10 .076 each after five passes.
+was as good as to begin with what had been learned of the user.
 
 Shape letters: B events or sequences, Z events of a pass, S actions of a sequence, N items,
 M contexts, K candidates.
