@@ -14,14 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from featurestore.actions import ActionTable
-from featurestore.gaps import seconds_of_gaps
+from featurestore.gaps import gap_seconds, seconds_of_gaps
 from featurestore.keys import NO_ITEM
 from featurestore.state_layout import (
     CLOCK_MS_AT,
     COUNTS_AT,
+    GAP_BYTES,
     HEADER,
     HEADER_BYTES,
     KEY_BYTES,
+    LAST_S_AT,
     SESSION_NUM_ACTIONS_AT,
     U16,
     U32,
@@ -97,7 +99,8 @@ class UserState(msgspec.Struct, frozen=True, gc=False):
     @property
     def last_action_s(self) -> int:
         """Unix seconds of the newest action; 0 without any."""
-        return self.header.last_s
+        last_s: int = U32.unpack_from(self.value, LAST_S_AT)[0]
+        return last_s
 
     @property
     def session_num_actions(self) -> int:
@@ -187,17 +190,25 @@ class UserState(msgspec.Struct, frozen=True, gc=False):
             since_s: unix seconds.
             table: which actions are positive.
         """
-        value, packed = self.value, U32.pack(key)
-        gaps_at, codes_at, _ = action_edges(self.num_actions)
-        places = []
-        at = value.find(packed, HEADER_BYTES, gaps_at)
+        value, packed, left_s = self.value, U32.pack(key), self.last_action_s - since_s
+        # Mostly the last action is older, or none was on the item.
+        if left_s < 0 or packed not in value:
+            return False
+        num_actions = self.num_actions
+        gaps_at, codes_at, _ = action_edges(num_actions)
+        place = num_actions - 1
+        while place and (left_s := left_s - _gap_before(value, gaps_at, place)) >= 0:
+            place -= 1
+        start = HEADER_BYTES + place * KEY_BYTES
+        at = value.find(packed, start, gaps_at)
         while at >= 0:
             place, within = divmod(at - HEADER_BYTES, KEY_BYTES)
             if not within and value[codes_at + place] in table.positive_codes:
-                places.append(place)
+                num -= 1
+                if not num:
+                    return True
             at = value.find(packed, at + 1, gaps_at)
-        # Times are dear, and few items are acted upon again.
-        return len(places) >= num and int(self.actions.times_s()[places[-num]]) >= since_s
+        return False
 
     def acted_mask(self, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Say of each item whether an action on it is held, or it has been seen."""
@@ -228,6 +239,11 @@ EMPTY_STATE: Final = UserState()
 def _keys_of(num: int) -> struct.Struct:
     """So many item keys of a column."""
     return struct.Struct(f"<{num}I")
+
+
+def _gap_before(value: bytes, gaps_at: int, place: int) -> int:
+    """Seconds from the action before to the one at `place`, which is not the first."""
+    return gap_seconds(U16.unpack_from(value, gaps_at + (place - 1) * GAP_BYTES)[0])
 
 
 def _are_in(keys: npt.NDArray[np.uint64], column: bytes) -> npt.NDArray[np.bool_]:

@@ -30,6 +30,7 @@ HEADER: Final = struct.Struct("<BQIIHIIIHBBHH")
 HEADER_BYTES: Final = HEADER.size
 CLOCK_MS_AT: Final = struct.calcsize("<B")
 SESSION_NUM_ACTIONS_AT: Final = struct.calcsize("<BQII")
+LAST_S_AT: Final = struct.calcsize("<BQIIH")
 COUNTS_AT: Final = struct.calcsize("<BQIIHIII")
 COUNTS: Final = struct.Struct("<HBBHH")
 """The header's last five fields, by which the columns are found."""

@@ -88,7 +88,7 @@ class WorkerConfig:
     metrics_port: int = 9101
     chunk_users: int = 64
     chunk_events: int = 512
-    catch_up_chunk_events: int = 2000
+    catch_up_chunk_events: int = 4000
     slice_events: int = 2000
     catch_up_events: int = 5000
     cached_users: int = 100_000

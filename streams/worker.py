@@ -62,8 +62,8 @@ SETTLE_S: Final = 2.0
 """How long a rebalance or a stop waits for writes; the group waits a second longer."""
 _MAX_WAITING: Final = 4
 """Slices of a partition that are fetched before the first of them is written."""
-_CATCH_UP_SLICES: Final = 3
-"""Whole slices that are let in while catching up: one is computed while others are acknowledged and
+_CATCH_UP_STEPS: Final = 3
+"""Whole steps that are let in while catching up: one is computed while others are acknowledged and
 written. With lists, a slice is more than a second's work, and a stop waits for what was let in."""
 _FEW_EVENTS: Final = 64
 """Fewer than this may wait a little for more to come."""
@@ -195,7 +195,7 @@ class Worker:
             while num_records := self._waiting.num_records(partition):
                 if num_records < _FEW_EVENTS:
                     await self._together.rest()
-                taken = self._waiting.take(partition, max_records=self._config.worker.slice_events)
+                taken = self._waiting.take(partition, max_records=self._at_once(partition))
                 await self._handle(taken.slice_)
                 self._waiting.finish(taken)
 
@@ -218,8 +218,14 @@ class Worker:
 
     def _room(self, partition: int) -> int:
         """How many records may wait or be worked on when a slice of this partition comes."""
-        num_slices = _CATCH_UP_SLICES if self._is_behind(partition) else 1
-        return num_slices * self._config.worker.slice_events
+        return self._at_once(partition) * (_CATCH_UP_STEPS if self._is_behind(partition) else 1)
+
+    def _at_once(self, partition: int) -> int:
+        """How many records of the slices that wait are worked on together."""
+        worker = self._config.worker
+        if self._is_behind(partition):
+            return max(worker.slice_events, worker.catch_up_chunk_events)
+        return worker.slice_events
 
     def _limits(self, *, wants_lists: bool) -> ChunkLimits:
         worker, ranking = self._config.worker, self._config.ranking

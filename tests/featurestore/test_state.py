@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -327,3 +328,19 @@ def test_positive_actions_on_an_item_are_counted_from_a_moment_on() -> None:
     assert most("b", start_s) == 1
     assert most("z", start_s) == 0
     assert not EMPTY_STATE.has_repeated(item_key("a"), 1, 0, TABLE)
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(event_lists, st.integers(1, 4))
+def test_an_item_is_repeated_where_its_history_says_so(events: list[Event], num: int) -> None:
+    state = folded(events)
+    keys, times_s, codes = (column.tolist() for column in state.history(1000))
+    recent = list(zip(keys, times_s, codes, strict=True))
+    for since_s in {time_s + apart for time_s in times_s for apart in (0, 1)}:
+        held = Counter(
+            key
+            for key, time_s, code in recent
+            if time_s >= since_s and code in TABLE.positive_codes
+        )
+        for key in {item_key("never"), *keys}:
+            assert state.has_repeated(key, num, since_s, TABLE) is (held[key] >= num)
