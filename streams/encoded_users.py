@@ -17,7 +17,7 @@ import numpy.typing as npt
 from featurestore.events import UserId
 from featurestore.state import HeldActions, UserState
 from models.encoder import SequenceEncoder
-from models.encoder_inputs import ActionSequence, hash_user
+from models.encoder_inputs import ActionSequence, gap_buckets, hash_user
 
 MAX_SEQUENCE: Final = 50
 """Actions that the encoder is given at most; a bundle may have been trained on fewer."""
@@ -30,13 +30,13 @@ class EncodedUser(NamedTuple):
 
     Attributes:
         actions: The history that it saw.
-        gap_s: Seconds from the last action to the event that the state ends with.
+        gap: Bucket of the time from the last action to the event that the state ends with.
         query_I: float32, the user's vector.
         counter_weight_3: float32, the weights of the counters.
     """
 
     actions: HeldActions
-    gap_s: int
+    gap: int
     query_I: npt.NDArray[np.float32]
     counter_weight_3: npt.NDArray[np.float32]
 
@@ -56,10 +56,8 @@ class EncodedUsers:
             users: A user may occur several times, with different states.
         """
         gaps_s = [_gap_s(state) for _, state in users]
-        answers = [
-            self._answer(user_id, state, gap_s)
-            for (user_id, state), gap_s in zip(users, gaps_s, strict=True)
-        ]
+        gaps = gap_buckets(np.array(gaps_s, np.int64)).tolist()
+        answers = [self._answer(*user, gap) for user, gap in zip(users, gaps, strict=True)]
         missing = [index for index, answer in enumerate(answers) if answer is None]
         if missing:
             encoded = self._encoder.encode(
@@ -70,7 +68,7 @@ class EncodedUsers:
                 # Copied, so that a kept row does not keep its whole batch.
                 answers[index] = self._known[user_id] = EncodedUser(
                     state.actions,
-                    gaps_s[index],
+                    gaps[index],
                     encoded.query_BI[place].copy(),
                     encoded.counter_weight_B3[place].copy(),
                 )
@@ -78,9 +76,9 @@ class EncodedUsers:
                 del self._known[next(iter(self._known))]
         return [answer for answer in answers if answer is not None]
 
-    def _answer(self, user_id: UserId, state: UserState, gap_s: int) -> EncodedUser | None:
+    def _answer(self, user_id: UserId, state: UserState, gap: int) -> EncodedUser | None:
         known = self._known.get(user_id)
-        if known is None or known.gap_s != gap_s or known.actions != state.actions:
+        if known is None or known.gap != gap or known.actions != state.actions:
             return None
         return known
 

@@ -61,6 +61,21 @@ def test_an_impression_after_its_list_asks_the_encoder_nothing(encoder: Counting
     assert encoder.num_encoded == 1
 
 
+def test_an_impression_some_seconds_after_a_visit_asks_the_encoder_nothing(
+    encoder: Counting,
+) -> None:
+    users = EncodedUsers(encoder)
+    visited = after(click("u1", "a"), visit("u1", START_MS + 3_600_000))
+    shown_late = after(shown("u1", START_MS + 3_605_000), state=visited)
+    (first,) = users.encode([(U1, visited)])
+
+    (again,) = users.encode([(U1, shown_late)])
+
+    assert again is first
+    (anew,) = EncodedUsers(encoder).encode([(U1, shown_late)])
+    np.testing.assert_array_equal(anew.query_I, first.query_I)
+
+
 def test_a_new_action_and_a_later_visit_are_encoded_anew(encoder: Counting) -> None:
     users = EncodedUsers(encoder)
     state = after(click("u1", "a"))
