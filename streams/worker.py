@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
-import math
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +25,7 @@ from featurestore.redis_store import RedisStore
 from featurestore.state import EMPTY_STATE, UserState
 from featurestore.store import Store
 from streams.accounting import WorkerAccounts
-from streams.chunks import Chunk, ChunkLimits, chunks_of
+from streams.chunks import Chunk, chunks_of
 from streams.composition import build_pipeline
 from streams.config import Config
 from streams.dead_letters import dead_letter_of
@@ -50,6 +49,7 @@ from streams.live import LiveModels
 from streams.metrics import WorkerMetrics, serve_metrics
 from streams.ownership import OwnedPartition
 from streams.pipeline import ChunkInput, Effects
+from streams.step_sizes import StepSizes
 from streams.stopwatch import Stopwatch
 from streams.takeover import OwnedPartitions
 from streams.together import Together
@@ -62,9 +62,6 @@ SETTLE_S: Final = 2.0
 """How long a rebalance or a stop waits for writes; the group waits a second longer."""
 _MAX_WAITING: Final = 4
 """Slices of a partition that are fetched before the first of them is written."""
-_CATCH_UP_STEPS: Final = 3
-"""Whole steps that are let in while catching up: one is computed while others are acknowledged and
-written. With lists, a slice is more than a second's work, and a stop waits for what was let in."""
 _FEW_EVENTS: Final = 64
 """Fewer than this may wait a little for more to come."""
 _SWITCH_S: Final = 0.0002
@@ -131,6 +128,9 @@ class Worker:
         self._together = Together(self._compute, self._turn, max_events=config.worker.chunk_events)
         self._work = WorkInFlight()
         self._waiting = WaitingSlices()
+        self._sizes = StepSizes(
+            config.worker, config.ranking, max_candidates=config.retrieval.max_candidates
+        )
         self.app = self._build_app()
 
     def _build_app(self) -> SliceApp:
@@ -158,7 +158,8 @@ class Worker:
             async for event in cast("faust.Stream[Slice]", slices).noack().events():
                 slice_ = cast("Slice", event.value)
                 self._accounts.received(slice_)
-                await self._waiting.put(slice_, event.ack, max_records=self._room(slice_.partition))
+                room = self._sizes.room(is_behind=self._is_behind(slice_.partition))
+                await self._waiting.put(slice_, event.ack, max_records=room)
                 if not self._work.is_busy(slice_.partition):
                     await self._work.settled(slice_.partition)
                     self._work.start(slice_.partition, self._work_off(slice_.partition))
@@ -195,7 +196,8 @@ class Worker:
             while num_records := self._waiting.num_records(partition):
                 if num_records < _FEW_EVENTS:
                     await self._together.rest()
-                taken = self._waiting.take(partition, max_records=self._at_once(partition))
+                at_once = self._sizes.at_once(is_behind=self._is_behind(partition))
+                taken = self._waiting.take(partition, max_records=at_once)
                 await self._handle(taken.slice_)
                 self._waiting.finish(taken)
 
@@ -212,30 +214,9 @@ class Worker:
             partition=slice_.partition,
             from_offset=slice_.base_offset,
             to_offset=slice_.next_offset,
-            limits=self._limits(wants_lists=wants_lists),
+            limits=self._sizes.limits(wants_lists=wants_lists),
         ):
             await self._process(chunk, wants_lists=wants_lists)
-
-    def _room(self, partition: int) -> int:
-        """How many records may wait or be worked on when a slice of this partition comes."""
-        return self._at_once(partition) * (_CATCH_UP_STEPS if self._is_behind(partition) else 1)
-
-    def _at_once(self, partition: int) -> int:
-        """How many records of the slices that wait are worked on together."""
-        worker = self._config.worker
-        if self._is_behind(partition):
-            return max(worker.slice_events, worker.catch_up_chunk_events)
-        return worker.slice_events
-
-    def _limits(self, *, wants_lists: bool) -> ChunkLimits:
-        worker, ranking = self._config.worker, self._config.ranking
-        num_candidates = self._config.retrieval.max_candidates
-        num_events = worker.chunk_events if wants_lists else worker.catch_up_chunk_events
-        return ChunkLimits(
-            max_events=num_events,
-            max_triggered=worker.chunk_users if wants_lists else num_events,
-            items_per_trigger=math.ceil(ranking.slate_sample_rate * num_candidates),
-        )
 
     async def _process(self, chunk: Chunk, *, wants_lists: bool) -> None:
         """Bring into the store what of a chunk no other owner has brought there."""
