@@ -16,7 +16,7 @@ from streams.pipeline import ChunkInput, Effects
 
 _REST: Final = 2.0
 """How long to rest after a computation, as a multiple of what it took, and at most."""
-_MAX_REST_S: Final = 0.010
+_MAX_REST_S: Final = 0.012
 
 
 class _Waiting(NamedTuple):
@@ -47,6 +47,7 @@ class Together:
         self._waiting: deque[_Waiting] = deque()
         self._took_s = self._ended_s = 0.0
         self._resting: asyncio.Task[None] | None = None
+        self._computing: asyncio.Task[None] | None = None
 
     async def rest(self) -> None:
         """Let more events come before a small chunk is made, unless it is long since the last.
@@ -65,12 +66,16 @@ class Together:
         """Wait for the turn, and return what the chunk causes; raise what computing it raised."""
         waiting = _Waiting(chunk, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
-        async with self._turn:
-            # Whoever has become ready with this one joins in.
-            await asyncio.sleep(0)
-            while not waiting.effects.done():
-                self._compute_some()
+        if self._computing is None or self._computing.done():
+            self._computing = asyncio.create_task(self._compute_waiting())
         return await waiting.effects
+
+    async def _compute_waiting(self) -> None:
+        async with self._turn:
+            while self._waiting:
+                # Whoever has become ready with the first of them joins in.
+                await asyncio.sleep(0)
+                self._compute_some()
 
     def _compute_some(self) -> None:
         some = self._next()

@@ -33,6 +33,9 @@ HOPELESS: Final = (
 )
 MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
 """As large as a record of `examples`, a whole chunk of featured rows, may be."""
+MAX_BATCH_BYTES: Final = 1024 * 1024
+"""Records of one partition that go in one request: the next request waits for its answer, and
+aiokafka's default of 16 KiB is a single record of `examples`."""
 FIRST_BACKOFF_S: Final = 0.1
 MAX_BACKOFF_S: Final = 5.0
 
@@ -145,6 +148,7 @@ class AckedProducer(Service):
                     enable_idempotence=True,
                     acks="all",
                     max_request_size=self._max_request_bytes,
+                    max_batch_size=MAX_BATCH_BYTES,
                 )
                 try:
                     await producer.start()

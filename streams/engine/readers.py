@@ -22,6 +22,8 @@ OnRecords = Callable[[int, Sequence[Record]], None]
 
 POLL_S: Final = 0.5
 BACKOFF_S: Final = 1.0
+FETCH_WAIT_MS: Final = 500
+"""How long the broker holds a fetch while nothing arrives; what arrives it answers with at once."""
 REQUEST_TIMEOUT_MS: Final = 10_000
 """Also how long a topic that is not there is waited for."""
 
@@ -73,7 +75,7 @@ class TopicReader:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            fetch_max_wait_ms=100,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
         try:

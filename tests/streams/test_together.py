@@ -73,6 +73,23 @@ def test_chunks_that_wait_for_the_turn_are_computed_in_one_go() -> None:
     asyncio.run(story())
 
 
+def test_those_computed_in_one_go_go_on_at_the_same_moment() -> None:
+    async def story() -> None:
+        together = Together(Computer().compute, asyncio.Lock(), max_events=5)
+        told: list[int] = []
+
+        async def ask(name: int) -> None:
+            await together.effects_of(chunk(name))
+            told.append(name)
+
+        asked = [asyncio.create_task(ask(name)) for name in (1, 2, 3)]
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        # What they do next, such as logging a record, can then be done together.
+        assert told == [1, 2, 3]
+
+    asyncio.run(story())
+
+
 def test_each_hears_why_its_computation_failed_and_the_next_goes_on() -> None:
     async def story() -> None:
         turn = asyncio.Lock()
