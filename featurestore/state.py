@@ -25,6 +25,7 @@ from featurestore.state_layout import (
     KEY_BYTES,
     LAST_S_AT,
     SESSION_NUM_ACTIONS_AT,
+    SHOWN_BYTES,
     U16,
     U32,
     U64,
@@ -61,6 +62,16 @@ class HeldActions(NamedTuple):
     def num(self) -> int:
         """How many."""
         return len(self.codes)
+
+    def newest(self, num: int) -> "HeldActions":
+        """Return the last `num` of them, or all there are."""
+        first = max(0, self.num - num)
+        return HeldActions(
+            keys=self.keys[first * KEY_BYTES :],
+            gaps=self.gaps[first * GAP_BYTES :],
+            codes=self.codes[first:],
+            last_s=self.last_s,
+        )
 
     def times_s(self) -> npt.NDArray[np.int64]:
         """Return the unix seconds of every action."""
@@ -144,12 +155,11 @@ class UserState(msgspec.Struct, frozen=True, gc=False):
 
     def history(self, num: int) -> History:
         """Return the newest `num` actions (or all there are), oldest first."""
-        actions = self.actions
-        start = max(0, actions.num - num)
+        actions = self.actions.newest(num)
         return History(
-            keys=np.frombuffer(actions.keys, "<u4")[start:].astype(np.uint64),
-            times_s=actions.times_s()[start:],
-            actions=np.frombuffer(actions.codes, np.uint8)[start:],
+            keys=np.frombuffer(actions.keys, "<u4").astype(np.uint64),
+            times_s=actions.times_s(),
+            actions=np.frombuffer(actions.codes, np.uint8),
         )
 
     def session_history(self) -> History:
@@ -230,6 +240,11 @@ class UserState(msgspec.Struct, frozen=True, gc=False):
             found = np.flatnonzero(entries >> 8 == marks)
             counts[found] = entries[found] & 0xFF
         return counts
+
+    @property
+    def max_shown_count(self) -> int:
+        """The largest of `shown_counts`, over all items."""
+        return max(self.shown[::SHOWN_BYTES], default=0)
 
 
 EMPTY_STATE: Final = UserState()

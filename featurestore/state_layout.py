@@ -6,6 +6,7 @@ state takes its offsets from here.
 """
 
 import struct
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 STATE_VERSION: Final = 1
@@ -94,7 +95,13 @@ class Edges(NamedTuple):
 
 def edges_of(value: bytes) -> Edges:
     """Return where the columns of a state begin."""
-    num_actions, num_marks, num_shown, num_hidden, num_seen = COUNTS.unpack_from(value, COUNTS_AT)
+    return _edges(value[COUNTS_AT:HEADER_BYTES])
+
+
+# A state is asked for several of its columns in a row.
+@lru_cache(maxsize=4096)
+def _edges(counts: bytes) -> Edges:
+    num_actions, num_marks, num_shown, num_hidden, num_seen = COUNTS.unpack(counts)
     gaps_at, codes_at, marks_at = action_edges(num_actions)
     shown_at = marks_at + num_marks * MARK_BYTES
     hidden_at = shown_at + num_shown * SHOWN_BYTES

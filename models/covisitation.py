@@ -200,8 +200,8 @@ class Covisitation:
         rows = self._rows(queries)
         slots = self._pairs.slots(rows.codes)
         width = int(slots.max(initial=-1)) + 2
-        cells = np.unique((rows.owners * width + 1)[:, None] + slots)
-        owners, codes = np.divmod(cells, width)
+        cells = np.sort(((rows.owners * width + 1)[:, None] + slots).ravel())
+        owners, codes = np.divmod(cells[_is_first(cells)], width)
         codes -= 1
         known = codes >= 0
         ends = np.bincount(owners[known], minlength=len(queries)).cumsum()
@@ -268,3 +268,10 @@ class Covisitation:
         """Forgets retired items: their rows, and their slots in the rows of others."""
         self.table.clear_rows(retired)
         self._pairs.drop_codes(retired, self.table.num_rows)
+
+
+def _is_first(ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of ordered numbers differ from the one before; np.unique would hash them all first."""
+    is_first = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    return is_first

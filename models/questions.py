@@ -85,6 +85,11 @@ class Questions:
         return np.concatenate(([0], self.sizes.cumsum()))
 
     @cached_property
+    def _edges(self) -> list[int]:
+        edges: list[int] = self.starts.tolist()
+        return edges
+
+    @cached_property
     def query_times_ms(self) -> NDArray[np.int64]:
         """int64[B], the time of each query."""
         return np.array([query.now_ms for query in self.queries], np.int64)
@@ -109,7 +114,7 @@ class Questions:
 
     def part(self, index: int) -> slice:
         """Where the items of one query stand."""
-        return slice(int(self.starts[index]), int(self.starts[index + 1]))
+        return slice(self._edges[index], self._edges[index + 1])
 
     def of(self, index: int) -> Questions:
         """Ask about the items of one query only."""

@@ -114,8 +114,9 @@ class CovisitationSource:
     def _ranked(self, queries: Sequence[Query]) -> list[NDArray[np.integer]]:
         codes, sizes = joined(self._covisitation.followers(queries))
         asked = Questions(queries=queries, codes=codes, sizes=sizes)
-        order = np.lexsort((-self._log_shares(asked), asked.owners))
-        return np.split(codes[order], asked.starts[1:-1])
+        shares = -self._log_shares(asked)
+        parts = [asked.part(index) for index in range(len(queries))]
+        return [codes[part][shares[part].argsort(kind="stable")] for part in parts]
 
     def score(self, asked: Questions) -> NDArray[np.float32]:
         """Finite for every item."""

@@ -110,13 +110,14 @@ class LiveModels:
         self.encoder = encoder
         self.encoded = None if encoder is None else EncodedUsers(encoder)
         by_name = {source.name: source for source in self.online.sources}
+        self._covisitation = by_name["covisitation"]
         transformer = None
         if encoder is not None:
             transformer = TransformerSource(
                 encoder,
                 self.online.vocabulary,
                 trending=by_name["trending"],
-                covisitation=by_name["covisitation"],
+                covisitation=self._covisitation,
             )
         extra: list[Source] = [
             transformer if name == TRANSFORMER and transformer else AbsentSource(name)
@@ -142,6 +143,11 @@ class LiveModels:
     def follow(self) -> None:
         """Look up what has changed since the last batch; to be called before each."""
         self.rows.follow()
+
+    def prepare(self, queries: Sequence[Query]) -> None:
+        """Find in one go what recall and scores of a batch of queries will both ask for."""
+        if self.encoder is not None:
+            self._covisitation.recall(queries, 0)
 
     def ages_s(
         self,

@@ -16,6 +16,7 @@ from featurestore.actions import ActionTable, Effect
 from featurestore.choice_features import ChoiceFeatures
 from featurestore.events import Action, Context, Impression
 from featurestore.keys import item_key, item_keys
+from featurestore.state import UserState
 from models.context_popularity import circumstances
 from streams.examples import NO_ITEM, ActionRow, ChoiceRow, ImpressionRow, SlateRow, VisitRow
 from streams.folding import NUM_PREVIOUS, Step
@@ -95,7 +96,6 @@ def impression_row(
     items: ItemIndex,
 ) -> ImpressionRow:
     """Return an impression's row; features were computed on the state before it."""
-    num_shown = step.before.shown_counts(item_keys([shown.item_id for shown in event.items]))
     click, choice = features.click, features.choice
     return ImpressionRow(
         offset=step.record.offset,
@@ -110,8 +110,16 @@ def impression_row(
         choice=b"" if choice is None else choice.indices.astype("<i4").tobytes(),
         pull=0.0 if choice is None else float(choice.pulls[0]),
         rerank=features.rerank_NF.astype("<f4").tobytes(),
-        uncounted=np.flatnonzero(num_shown >= contribution.max_shown).tolist(),
+        uncounted=_uncounted(step.before, event, contribution.max_shown),
     )
+
+
+def _uncounted(before: UserState, event: Impression, max_shown: int) -> list[int]:
+    """The places of the items that the user had been shown too often for them to count."""
+    if before.max_shown_count < max_shown:
+        return []
+    num_shown = before.shown_counts(item_keys([shown.item_id for shown in event.items]))
+    return np.flatnonzero(num_shown >= max_shown).tolist()
 
 
 def choice_row(step: Step, choice: ChoiceFeatures) -> ChoiceRow:

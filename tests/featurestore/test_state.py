@@ -181,6 +181,18 @@ def test_the_history_is_oldest_first_and_keeps_actions_without_an_item() -> None
     assert EMPTY_STATE.history(3).keys.tolist() == []
 
 
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(event_lists)
+def test_fewer_actions_of_a_history_are_its_newest(events: list[Event]) -> None:
+    state = folded(events)
+    everything = state.history(1000)
+    for num in range(state.num_actions + 2):
+        first, newest = max(0, state.num_actions - num), state.history(num)
+        assert newest.keys.tolist() == everything.keys[first:].tolist()
+        assert newest.times_s.tolist() == everything.times_s[first:].tolist()
+        assert newest.actions.tolist() == everything.actions[first:].tolist()
+
+
 def test_an_evicted_positive_item_is_remembered_as_seen_and_a_neutral_one_is_not() -> None:
     events = [action(0, "old"), action(1, "looked", "view"), action(2, None, "search")]
     state = folded([*events, *(action(n, f"i{n}") for n in range(3, 8))])
@@ -206,6 +218,7 @@ def test_a_hidden_item_is_known_as_hidden_until_the_horizon() -> None:
 def test_shown_items_are_counted_while_they_are_among_the_last_shown() -> None:
     state = folded([shown(1, "a", "b"), shown(2, "b", "c")])
     assert state.shown_counts(item_keys(["a", "b", "c", "d"])).tolist() == [1, 2, 1, 0]
+    assert state.max_shown_count == 2
     state = fold(state, shown(3, "d", "e"), SMALL_RULES).state
     assert state.shown_counts(item_keys(["a", "b", "c", "d", "e"])).tolist() == [0, 2, 1, 1, 1]
 
@@ -213,6 +226,7 @@ def test_shown_items_are_counted_while_they_are_among_the_last_shown() -> None:
 def test_a_shown_count_stops_at_255() -> None:
     state = folded([shown(number, "a") for number in range(300)], rules=RULES)
     assert state.shown_counts(item_keys(["a"])).tolist() == [255]
+    assert state.max_shown_count == 255
 
 
 @settings(derandomize=True, deadline=None, max_examples=200)
@@ -303,6 +317,7 @@ def test_masks_of_a_new_user_are_empty() -> None:
     assert not fresh.acted_mask(keys).any()
     assert not fresh.hidden_mask(keys).any()
     assert not fresh.shown_counts(keys).any()
+    assert fresh.max_shown_count == 0
 
 
 def test_positive_actions_on_an_item_are_counted_from_a_moment_on() -> None:
