@@ -63,23 +63,6 @@ class HeldActions(NamedTuple):
         """How many."""
         return len(self.codes)
 
-    def newest(self, num: int) -> "HeldActions":
-        """Return the last `num` of them, or all there are."""
-        first = max(0, self.num - num)
-        return HeldActions(
-            keys=self.keys[first * KEY_BYTES :],
-            gaps=self.gaps[first * GAP_BYTES :],
-            codes=self.codes[first:],
-            last_s=self.last_s,
-        )
-
-    def times_s(self) -> npt.NDArray[np.int64]:
-        """Return the unix seconds of every action."""
-        times = np.full(len(self.codes), self.last_s, np.int64)
-        gaps = seconds_of_gaps(np.frombuffer(self.gaps, "<u2"))
-        times[:-1] -= gaps[::-1].cumsum()[::-1]
-        return times
-
 
 class UserState(msgspec.Struct, frozen=True, gc=False):
     """What is remembered of one user. Compared by value; never changed in place.
@@ -155,11 +138,20 @@ class UserState(msgspec.Struct, frozen=True, gc=False):
 
     def history(self, num: int) -> History:
         """Return the newest `num` actions (or all there are), oldest first."""
-        actions = self.actions.newest(num)
+        value, num_actions = self.value, self.num_actions
+        gaps_at, codes_at, _ = action_edges(num_actions)
+        first = max(0, num_actions - num)
+        num = num_actions - first
+        times_s = np.full(num, self.last_action_s, np.int64)
+        if num > 1:
+            gaps = np.frombuffer(value, "<u2", num - 1, gaps_at + first * GAP_BYTES)
+            times_s[:-1] -= seconds_of_gaps(gaps)[::-1].cumsum()[::-1]
         return History(
-            keys=np.frombuffer(actions.keys, "<u4").astype(np.uint64),
-            times_s=actions.times_s(),
-            actions=np.frombuffer(actions.codes, np.uint8),
+            keys=np.frombuffer(value, "<u4", num, HEADER_BYTES + first * KEY_BYTES).astype(
+                np.uint64
+            ),
+            times_s=times_s,
+            actions=np.frombuffer(value, np.uint8, num, codes_at + first),
         )
 
     def session_history(self) -> History:

@@ -12,6 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 _BATCH_QUERIES: Final = 256
+_GROUPS: Final = 6
+"""Groups of items for each item asked for: a search among their largest reads a few hundred numbers
+where one among all items reads thousands."""
 
 
 class ItemIndex:
@@ -48,8 +51,19 @@ def largest(values: npt.NDArray[np.float32], num: int) -> npt.NDArray[np.int64]:
     [3, 1, 0]
     """
     if 0 < num < len(values):
-        threshold = np.partition(values, len(values) - num)[len(values) - num]
-        found = np.flatnonzero(values >= threshold)
+        found = np.flatnonzero(values >= _bound(values, num))
     else:
         found = np.arange(len(values))
     return found[np.argsort(-values[found], kind="stable")][:num]
+
+
+def _bound(values: npt.NDArray[np.float32], num: int) -> np.float32:
+    """A value that at least `num` of the values reach, and few more than these.
+
+    So many groups have a member that reaches the `num`-th largest of the groups' largest members.
+    """
+    size = max(1, len(values) // (_GROUPS * num))
+    num_groups = len(values) // size
+    largest_of_groups = values[: size * num_groups].reshape(size, num_groups).max(axis=0)
+    bound: np.float32 = np.partition(largest_of_groups, num_groups - num)[num_groups - num]
+    return bound

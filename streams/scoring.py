@@ -74,10 +74,11 @@ class Scorer:
             slates = of_shown.then(self._featurer.candidates(proposals.asked, live))
         moments = [*shown.asked, *asked]
         scores = score(live.sources, slates.questions)
+        clicks = None
         # Every impression teaches p(click); of candidates only who ranks by it must know it.
         if CLICK in (self._head, *live.online.config.heads):
             clicks = self._featurer.features(moments, slates, scores, live)
-        else:
+        elif num_shown:
             clicks = self._featurer.features(shown.asked, of_shown, scores[:num_shown], live)
         choices = None if self._choices is None else self._choices.of(moments, slates, live)
         log_odds = self._log_odds(clicks, choices, live)
@@ -87,7 +88,7 @@ class Scorer:
             [log_odds[name] for name in live.online.config.heads],
         )
         return Seen(
-            of_shown=_of_shown(shown, clicks, choices, features_NF),
+            of_shown=[] if clicks is None else _of_shown(shown, clicks, choices, features_NF),
             candidates=Candidates(
                 asked=proposals.asked, scores=scores[num_shown:], ranks=proposals.ranks
             ),

@@ -23,5 +23,15 @@ def test_no_more_items_than_there_are(num_items: int, num: int) -> None:
     assert items.shape == products.shape == (5, min(num_items, num))
 
 
+@pytest.mark.parametrize("num_items", [2, 9, 100, 613, 5000])
+@pytest.mark.parametrize("num", [1, 7, 99, 4999])
+def test_largest_are_those_of_a_whole_sort(num_items: int, num: int) -> None:
+    generator = np.random.default_rng(num_items + num)
+    # Many are equal, also at the edge of what is asked for.
+    values = generator.integers(0, 50, num_items).astype(np.float32)
+    expected = np.argsort(-values, kind="stable")[:num]
+    np.testing.assert_array_equal(largest(values, num), expected)
+
+
 def test_equal_values_keep_their_order() -> None:
     assert largest(np.array([1, 3, 3, 0, 3], np.float32), 2).tolist() == [1, 2]
