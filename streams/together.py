@@ -71,8 +71,9 @@ class Together:
         return await waiting.effects
 
     async def _compute_waiting(self) -> None:
-        async with self._turn:
-            while self._waiting:
+        while self._waiting:
+            # Given back after each computation: others wait for it, too.
+            async with self._turn:
                 # Whoever has become ready with the first of them joins in.
                 await asyncio.sleep(0)
                 self._compute_some()

@@ -22,8 +22,6 @@ OnRecords = Callable[[int, Sequence[Record]], None]
 
 POLL_S: Final = 0.5
 BACKOFF_S: Final = 1.0
-FETCH_WAIT_MS: Final = 500
-"""How long the broker holds a fetch while nothing arrives; what arrives it answers with at once."""
 REQUEST_TIMEOUT_MS: Final = 10_000
 """Also how long a topic that is not there is waited for."""
 
@@ -75,7 +73,7 @@ class TopicReader:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
+            fetch_max_wait_ms=100,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
         try:

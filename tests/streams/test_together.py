@@ -90,6 +90,31 @@ def test_those_computed_in_one_go_go_on_at_the_same_moment() -> None:
     asyncio.run(story())
 
 
+def test_others_have_their_turn_between_two_computations() -> None:
+    async def story() -> None:
+        turn, computer = asyncio.Lock(), Computer()
+        together = Together(computer.compute, turn, max_events=1)
+        computed_before: list[list[int]] = []
+
+        async def other() -> None:
+            async with turn:
+                computed_before.extend(computer.batches)
+
+        async with turn:
+            asked = [asyncio.create_task(together.effects_of(chunk(name))) for name in (1, 2)]
+            # They ask, and what computes them waits for its turn.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            late = asyncio.create_task(other())
+            await asyncio.sleep(0)
+        await asyncio.gather(late, *asked)
+
+        assert computed_before == [[1]]
+        assert computer.batches == [[1], [2]]
+
+    asyncio.run(story())
+
+
 def test_each_hears_why_its_computation_failed_and_the_next_goes_on() -> None:
     async def story() -> None:
         turn = asyncio.Lock()
