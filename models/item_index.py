@@ -58,7 +58,7 @@ def largest(values: npt.NDArray[np.float32], num: int) -> npt.NDArray[np.int64]:
 
 
 def _bound(values: npt.NDArray[np.float32], num: int) -> np.float32:
-    """A value that at least `num` of the values reach, and few more than these.
+    """A value that at least `num` of the values reach, and mostly few more than these.
 
     So many groups have a member that reaches the `num`-th largest of the groups' largest members.
     """

@@ -86,6 +86,7 @@ class Questions:
 
     @cached_property
     def _edges(self) -> list[int]:
+        # Slices of plain integers are made, and used, fastest.
         edges: list[int] = self.starts.tolist()
         return edges
 

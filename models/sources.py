@@ -114,9 +114,9 @@ class CovisitationSource:
     def _ranked(self, queries: Sequence[Query]) -> list[NDArray[np.integer]]:
         codes, sizes = joined(self._covisitation.followers(queries))
         asked = Questions(queries=queries, codes=codes, sizes=sizes)
-        shares = -self._log_shares(asked)
+        losses = -self._log_shares(asked)
         parts = [asked.part(index) for index in range(len(queries))]
-        return [codes[part][shares[part].argsort(kind="stable")] for part in parts]
+        return [codes[part][losses[part].argsort(kind="stable")] for part in parts]
 
     def score(self, asked: Questions) -> NDArray[np.float32]:
         """Finite for every item."""

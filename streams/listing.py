@@ -97,7 +97,7 @@ class ListBuilder:
         for shown, part in _batches(beside, len(requests)):
             batch = requests[part], queries[part]
             live.follow()
-            live.prepare([*shown.queries, *queries[part]])
+            live.recall_followers([*shown.queries, *queries[part]])
             proposals = self._propose(*batch, live)
             laps.lap("recall")
             asked = [request.asked() for request in requests[part]]

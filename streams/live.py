@@ -144,8 +144,8 @@ class LiveModels:
         """Look up what has changed since the last batch; to be called before each."""
         self.rows.follow()
 
-    def prepare(self, queries: Sequence[Query]) -> None:
-        """Find in one go what recall and scores of a batch of queries will both ask for."""
+    def recall_followers(self, queries: Sequence[Query]) -> None:
+        """Find in one go what co-visitation lists for a batch: its recall and the bundle ask."""
         if self.encoder is not None:
             self._covisitation.recall(queries, 0)
 

@@ -83,6 +83,7 @@ class Together:
         started_s = time.perf_counter()
         try:
             effects = self._compute([one.chunk for one in some])
+            answers = list(zip(some, effects, strict=True))
             self._ended_s = time.perf_counter()
             self._took_s = self._ended_s - started_s
         except Exception as error:  # noqa: BLE001  (each of them ends with it)
@@ -90,7 +91,7 @@ class Together:
                 if not one.effects.done():
                     one.effects.set_exception(error)
             return
-        for one, of_one in zip(some, effects, strict=True):
+        for one, of_one in answers:
             if not one.effects.done():
                 one.effects.set_result(of_one)
 

@@ -34,8 +34,8 @@ HOPELESS: Final = (
 MAX_REQUEST_BYTES: Final = 16 * 1024 * 1024
 """As large as a record of `examples`, a whole chunk of featured rows, may be."""
 MAX_BATCH_BYTES: Final = 1024 * 1024
-"""Records of one partition that go in one request: the next request waits for its answer, and
-aiokafka's default of 16 KiB is a single record of `examples`."""
+"""Most bytes of records that go to a partition in one request: the next one waits for its answer,
+and aiokafka's default of 16 KiB is a single record of `examples`."""
 FIRST_BACKOFF_S: Final = 0.1
 MAX_BACKOFF_S: Final = 5.0
 
@@ -66,7 +66,8 @@ class AckedProducer(Service):
 
         Args:
             brokers: Addresses, `host:port`.
-            max_request_bytes: Largest record; the topic's `max.message.bytes` must allow it.
+            max_request_bytes: Largest record; the topic's `max.message.bytes` must allow it, and
+                `MAX_BATCH_BYTES`.
         """
         self._brokers = list(brokers)
         self._max_request_bytes = max_request_bytes

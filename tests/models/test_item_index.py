@@ -29,8 +29,10 @@ def test_largest_are_those_of_a_whole_sort(num_items: int, num: int) -> None:
     generator = np.random.default_rng(num_items + num)
     # Many are equal, also at the edge of what is asked for.
     values = generator.integers(0, 50, num_items).astype(np.float32)
-    expected = np.argsort(-values, kind="stable")[:num]
-    np.testing.assert_array_equal(largest(values, num), expected)
+    different = generator.permutation(num_items).astype(np.float32)
+    for numbers in (values, different):
+        expected = np.argsort(-numbers, kind="stable")[:num]
+        np.testing.assert_array_equal(largest(numbers, num), expected)
 
 
 def test_equal_values_keep_their_order() -> None:

@@ -1,10 +1,14 @@
 """The models in use: sources keep their columns, catalogue rows follow codes and records."""
 
+from pathlib import Path
+
 import numpy as np
 
 from featurestore.keys import item_key
+from models.encoder import SequenceEncoder
 from models.retrieval import Query, Questions
 from streams.live import AbsentSource
+from tests.streams.bundles import small_bundle
 from tests.streams.taught import config, item, live_models, put_items
 
 
@@ -37,3 +41,25 @@ def test_rows_follow_new_codes_and_new_records() -> None:
     assert live.rows.of_codes(code).tolist() == [
         live.catalogue.rows_of(np.array([item_key("c")], np.uint64))[0]
     ]
+
+
+def test_what_followed_is_the_same_for_a_batch_and_for_each_alone(tmp_path: Path) -> None:
+    live = live_models(config(), [["a", "b", "c", "d"], ["b", "a"], ["c", "d", "a"], ["d", "e"]])
+    small_bundle(tmp_path / "b", ["a", "b"])
+    live.use(SequenceEncoder.load(tmp_path / "b", key_of=item_key))
+    codes = live.online.vocabulary.codes([item_key(name) for name in "abcd"]).tolist()
+    # One of nobody, one of an unknown item, and some that share items.
+    histories = [[], codes[:1], [-1], codes[1:3], codes[::-1]]
+
+    def asked() -> list[Query]:
+        return [Query(now_ms=1, previous=previous) for previous in histories]
+
+    covisitation = next(source for source in live.sources if source.name == "covisitation")
+    alone = [covisitation.recall([query], 9)[0].tolist() for query in asked()]
+    batch = asked()
+    live.recall_followers(batch)
+    kept = [query.kept["covisitation"].tolist() for query in batch]
+
+    assert kept == alone
+    assert not kept[0]
+    assert max(map(len, kept)) > 2

@@ -50,7 +50,7 @@ def test_while_behind_several_fetches_become_one_step() -> None:
 
 
 def test_where_lists_are_waited_for_a_fetch_becomes_several_steps() -> None:
-    assert taken_at_once(is_behind=False, num_slices=1) == 20
+    assert SIZES.at_once(is_behind=False) == 20
     assert chunk_sizes(7, wants_lists=True) == [3, 3, 1]
 
 

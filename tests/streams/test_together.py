@@ -132,6 +132,15 @@ def test_each_hears_why_its_computation_failed_and_the_next_goes_on() -> None:
     asyncio.run(story())
 
 
+def test_each_hears_when_an_answer_is_missing() -> None:
+    async def story() -> None:
+        together = Together(lambda _: [], asyncio.Lock(), max_events=5)
+        with pytest.raises(ValueError, match="shorter"):
+            await together.effects_of(chunk(1))
+
+    asyncio.run(story())
+
+
 def test_who_gives_up_waiting_holds_nobody_up() -> None:
     async def story() -> None:
         turn, computer = asyncio.Lock(), Computer()
