@@ -16,7 +16,7 @@ from streams.pipeline import ChunkInput, Effects
 
 _REST: Final = 2.0
 """How long to rest after a computation, as a multiple of what it took, and at most."""
-_MAX_REST_S: Final = 0.012
+_MAX_REST_S: Final = 0.016
 
 
 class _Waiting(NamedTuple):
