@@ -2,7 +2,6 @@
 
 import asyncio
 
-from featurestore.events import UserId
 from streams.chunks import chunks_of
 from streams.decoding import Decoded, DecodedEvent
 from streams.sections import RankingConfig, WorkerConfig
@@ -15,25 +14,23 @@ WORKER = WorkerConfig(chunk_users=3, chunk_events=10, catch_up_chunk_events=50, 
 SIZES = StepSizes(WORKER, RankingConfig(slate_sample_rate=0.01), max_candidates=250)
 
 
-def taken_at_once(*, is_behind: bool, num_slices: int) -> int:
+def taken_while_behind(num_slices: int) -> int:
     """Offset up to which full slices that wait are taken together."""
 
     async def story() -> int:
         waiting = WaitingSlices()
-        room = SIZES.room(is_behind=is_behind)
+        room = SIZES.room(is_behind=True)
         for number in range(num_slices):
             await waiting.put(slice_of(0, 20 * number, 20), lambda: None, max_records=room)
-        taken = waiting.take(0, max_records=SIZES.at_once(is_behind=is_behind))
+        taken = waiting.take(0, max_records=SIZES.at_once(is_behind=True))
         return taken.slice_.next_offset
 
     return asyncio.run(story())
 
 
 def chunk_sizes(num_events: int, *, wants_lists: bool) -> list[int]:
-    records = records_of(*(visit(f"u{number}") for number in range(num_events)), base_offset=0)
-    events = [
-        DecodedEvent(record, visit(UserId(f"u{number}"))) for number, record in enumerate(records)
-    ]
+    visits = [visit(f"u{number}") for number in range(num_events)]
+    events = list(map(DecodedEvent, records_of(*visits, base_offset=0), visits))
     chunks = chunks_of(
         Decoded(events, []),
         partition=0,
@@ -45,7 +42,7 @@ def chunk_sizes(num_events: int, *, wants_lists: bool) -> list[int]:
 
 
 def test_while_behind_several_fetches_become_one_step() -> None:
-    assert taken_at_once(is_behind=True, num_slices=5) == 40
+    assert taken_while_behind(num_slices=5) == 40
     assert chunk_sizes(40, wants_lists=False) == [40]
 
 
