@@ -57,6 +57,8 @@ def test_shares_by_hand() -> None:
     )
     assert followers(covisitation, [3]) == []
     assert followers(covisitation, [2, -1, 1]) == [5]
+    # Item 5 followed both.
+    assert followers(covisitation, [1, 2]) == [5, 6]
 
 
 def test_without_known_history_shares_are_those_of_popularity() -> None:

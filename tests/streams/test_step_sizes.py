@@ -42,7 +42,7 @@ def chunk_sizes(num_events: int, *, wants_lists: bool) -> list[int]:
 
 
 def test_while_behind_several_fetches_become_one_step() -> None:
-    assert taken_while_behind(num_slices=5) == 40
+    assert taken_while_behind(num_slices=3) == 40
     assert chunk_sizes(40, wants_lists=False) == [40]
 
 
