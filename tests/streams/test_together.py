@@ -136,7 +136,7 @@ def test_each_hears_when_an_answer_is_missing() -> None:
     async def story() -> None:
         together = Together(lambda _: [], asyncio.Lock(), max_events=5)
         with pytest.raises(ValueError, match="shorter"):
-            await together.effects_of(chunk(1))
+            await asyncio.wait_for(together.effects_of(chunk(1)), 5)
 
     asyncio.run(story())
 
