@@ -17,7 +17,10 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from featurestore.events import RefusalReason
+from featurestore.fold import Outcome
+from models.tables import DeltaOutcome
 from streams.announcements import Decision, Role
+from streams.attribution import JoinOutcome
 
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
@@ -36,10 +39,11 @@ LABEL_VALUES: Final[Mapping[str, frozenset[str]]] = {
     "topic": frozenset({"events", "items", "examples", "models", "dead_letters"}),
     "event_type": frozenset({"impression", "action", "visit", "item", "unknown"}),
     "outcome": frozenset(
-        {"ok", "invalid", "duplicate", "late"}
+        {"invalid", *map(str, Outcome)}
         | {"fallback", "empty", "error"}
-        | {"joined", "timeout", "orphan_click", "evicted"}
-        | {"applied", "stale", "gap", "refused"}
+        | {outcome.value for outcome in JoinOutcome}
+        | {outcome.value for outcome in DeltaOutcome}
+        | {"refused"}
         | {"promoted", "rejected", "failed", "skipped"}
     ),
     "reason": frozenset({*map(str, RefusalReason), "lost_quality", "operator"}),

@@ -1,7 +1,7 @@
 """A log as an application would write it: visits, slates, clicks on them, other actions, and noise.
 
-Some events are delivered twice, some come late, some users carry a context: everything that the
-folds distinguish occurs. Seeded.
+Some events are delivered twice, some come late, some users carry a context, one clicks the same
+item again and again: everything that the folds distinguish occurs. Seeded.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tests.streams.stream_events import START_MS
 
 _MEAN_GAP_MS: Final = 600
 _SLATE_ITEMS: Final = 6
+_INSISTENT: Final = UserId("u0")
 _OTHER_ACTIONS: Final = ("view", "like", "hide", "add_to_cart", "purchase", "search", "unheard_of")
 
 
@@ -54,7 +55,8 @@ class _Shop:
         return event
 
     def _new_event(self, event_id: str) -> Event:
-        user_id = UserId(f"u{self.random.integers(self.num_users)}")
+        is_insistent = self.random.random() < 0.02
+        user_id = _INSISTENT if is_insistent else UserId(f"u{self.random.integers(self.num_users)}")
         is_late = self.random.random() < 0.02
         ts_ms = self.now_ms - (int(self.random.integers(100_000)) if is_late else 0)
         chance, context = self.random.random(), self._context(user_id)
@@ -67,14 +69,14 @@ class _Shop:
             return slate
         is_click = chance < 0.85
         action = "click" if is_click else str(self.random.choice(_OTHER_ACTIONS))
-        item = slate.items[int(self.random.geometric(0.4)) % len(slate.items)].item_id
+        place = 0 if is_insistent else int(self.random.geometric(0.4)) % len(slate.items)
         return Action(
             event_id=event_id,
             user_id=user_id,
             ts_ms=ts_ms,
             context=context,
             action=action,
-            item_id=None if action == "search" else item,
+            item_id=None if action == "search" else slate.items[place].item_id,
             request_id=slate.request_id if self.random.random() < 0.8 else None,
         )
 
@@ -83,6 +85,8 @@ class _Shop:
     ) -> Impression:
         # Squared, so that some items are far more popular than others.
         numbers = (self.random.random(4 * _SLATE_ITEMS) ** 2 * self.num_items).astype(int)
+        if user_id == _INSISTENT:
+            numbers[0] = 0
         items = list(dict.fromkeys(numbers.tolist()))[:_SLATE_ITEMS]
         return Impression(
             event_id=event_id,

@@ -7,8 +7,12 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
+from featurestore.fold import Outcome
+from models.tables import DeltaOutcome
+from streams.attribution import JoinOutcome
 from streams.metric_families import LABEL_VALUES, Labelled, observe_many
 from streams.metrics import LearnerMetrics, TrainerMetrics, WorkerMetrics, serve_metrics
+from streams.training_round import Trained
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "metrics.txt"
 ROLES: dict[str, type[WorkerMetrics] | type[LearnerMetrics] | type[TrainerMetrics]] = {
@@ -45,6 +49,19 @@ def test_every_label_has_a_closed_domain(role: str) -> None:
         for label in filter(None, labels.rstrip("}").split(",")):
             is_open = label in {"version", "digest"} and name.endswith("_info")
             assert is_open or label == "partition" or label in LABEL_VALUES, line
+
+
+def test_every_outcome_that_is_counted_is_in_its_domain() -> None:
+    learner, worker = LearnerMetrics(), WorkerMetrics()
+
+    for join in JoinOutcome:
+        learner.join.joins.of(join.value)
+    for folded in Outcome:
+        worker.ingest.events.of("events", "action", folded)
+    for delta in DeltaOutcome:
+        worker.online.deltas.of(delta.value)
+    for trained in Trained:
+        TrainerMetrics().training.runs.of(trained.value)
 
 
 def test_a_value_outside_its_domain_is_refused() -> None:
