@@ -83,6 +83,18 @@ def recency_weights(bags: Bags, half_life: float | None) -> npt.NDArray[np.float
     return np.exp2(-bags.places / half_life).astype(np.float32)
 
 
+def unit_length(bags: Bags, weight_Z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the weights, each bag's scaled to length 1.
+
+    >>> bags = Bags(item_Z=np.array([4, 2, 9]), begin_U=np.array([0, 2, 2, 3]))
+    >>> unit_length(bags, np.array([3, 4, 5], np.float32)).round(2).tolist()
+    [0.6000000238418579, 0.800000011920929, 1.0]
+    """
+    owner_Z = bags.owners
+    length_U = np.sqrt(np.bincount(owner_Z, np.square(weight_Z), len(bags)))
+    return (weight_Z / length_U[owner_Z]).astype(np.float32)
+
+
 def _bags(item_R: npt.NDArray[np.int64], begin_U: npt.NDArray[np.int64]) -> Bags:
     """Keep the newest of the rows that a user has on an item."""
     num_users = len(begin_U) - 1

@@ -19,27 +19,19 @@ Shape letters: B users, L tokens, I item vector width, N items of the bundle, A 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 
-from models.bundle import ENCODER, WEIGHTS, Bundle, BundleRefused, load_bundle
+from models.bundle import WEIGHTS, Bundle, BundleRefused, load_bundle
 from models.encoder_inputs import ActionSequence, EncoderInputs, encoder_inputs, user_buckets
+from models.onnx_session import session_of
 
 BUNDLE_KIND: Final = "transformer"
 
 # Larger batches leave the cache; smaller ones waste calls.
 _MAX_BATCH: Final = 64
-_ONNX_ERRORS: Final = (
-    onnxruntime_errors.Fail,
-    onnxruntime_errors.InvalidArgument,
-    onnxruntime_errors.InvalidGraph,
-    onnxruntime_errors.InvalidProtobuf,
-    onnxruntime_errors.NotImplemented,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +88,7 @@ class SequenceEncoder:
         order = np.argsort(self.keys_N)
         self._sorted_keys = self.keys_N[order]
         self._sorted_rows = order + 1
-        self._session = _session(bundle)
+        self._session = session_of(bundle)
 
     @classmethod
     def load(
@@ -156,22 +148,3 @@ class SequenceEncoder:
         }
         outputs: list[npt.NDArray[np.float32]] = self._session.run(None, feed)
         return outputs
-
-
-def _session(bundle: Bundle) -> Any:  # noqa: ANN401 - onnxruntime ships no types
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    # A waiting thread must not burn the core that the event loop needs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(
-            bundle.read(ENCODER), options, providers=["CPUExecutionProvider"]
-        )
-    except _ONNX_ERRORS as error:
-        raise BundleRefused(
-            f"{bundle.folder / ENCODER}: ONNX Runtime {onnxruntime.__version__} cannot load the "
-            f"graph ({error})"
-        ) from error

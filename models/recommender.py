@@ -138,6 +138,14 @@ class Recommender(ABC):
     def weights(self) -> Arrays:
         """Return what has been learned."""
 
+    def graph(self) -> bytes | None:
+        """Return the scores as an ONNX graph, of models that need torch; None of all others.
+
+        It is fed by `models.graph_inputs` and saved with the bundle, so that what serves the bundle
+        needs no torch.
+        """
+        return None
+
     @abstractmethod
     def restore(self, weights: Arrays) -> None:
         """Take in what `weights` returned, for the catalogue in `item_ids`."""
@@ -198,6 +206,7 @@ class Recommender(ABC):
             ),
             item_ids=self.item_ids,
             weights=self.weights(),
+            graph=self.graph() if self.item_ids else None,
         )
 
     @classmethod

@@ -30,6 +30,21 @@ RECOMMENDERS: Final[Mapping[str, str]] = {
 """Module and class of each model by its name."""
 
 
+SERVABLE: Final = (
+    "als",
+    "autoencoder",
+    "bprmf",
+    "ease",
+    "lstm",
+    "tensor",
+    "two_tower",
+    "vsknn",
+    "youtube",
+)
+"""The registered models that can be live sources. Popularity and co-visitation are live counters
+already, and the live transformer is the trainer's, which sees the counters."""
+
+
 class UnknownModel(ModelError, LookupError):
     """No model is registered under this name."""
 

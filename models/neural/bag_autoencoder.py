@@ -22,8 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.bags import Bags
+from models.bags import Bags, unit_length
 from models.neural.learning import BatchLearner, LearningConfig
+from models.onnx_graph import OnnxGraph, Port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,17 +71,26 @@ class BagAutoencoder(nn.Module):
         hidden_UH = torch.tanh(read_UH + self.read_bias)
         return torch.addmm(self.out_bias, hidden_UH, self.out.T)
 
+    def graph(self) -> bytes:
+        """Return the serving graph, to scores_BN.
 
-def unit_length(bags: Bags, weight_Z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the weights, each bag's scaled to length 1.
-
-    >>> bags = Bags(item_Z=np.array([4, 2, 9]), begin_U=np.array([0, 2, 2, 3]))
-    >>> unit_length(bags, np.array([3, 4, 5], np.float32)).round(2).tolist()
-    [0.6000000238418579, 0.800000011920929, 1.0]
-    """
-    owner_Z = bags.owners
-    length_U = np.sqrt(np.bincount(owner_Z, np.square(weight_Z), len(bags)))
-    return (weight_Z / length_U[owner_Z]).astype(np.float32)
+        Its inputs are bags side by side, Y places each: item_BY are the codes of their items,
+        weight_BY how much they are read, 0 where a bag is shorter.
+        """
+        weights = {name: value.numpy() for name, value in self.state_dict().items()}
+        graph = OnnxGraph(weights)
+        read_BYH = graph.op("Gather", graph.constant(weights["read"]), "item_BY")
+        weight_B1Y = graph.op("Unsqueeze", "weight_BY", graph.ints(1))
+        read_BH = graph.op("Squeeze", graph.op("MatMul", weight_B1Y, read_BYH), graph.ints(1))
+        hidden_BH = graph.op("Tanh", graph.op("Add", read_BH, graph.constant(weights["read_bias"])))
+        out, out_bias = (graph.constant(weights[name]) for name in ("out", "out_bias"))
+        graph.op("Gemm", hidden_BH, out, out_bias, transB=1, output="scores_BN")
+        places = ("batch", "places")
+        return graph.serialise(
+            "autoencoder",
+            [Port("item_BY", places, is_whole=True), Port("weight_BY", places)],
+            [Port("scores_BN", ("batch", len(weights["out"])))],
+        )
 
 
 class BagLearner(BatchLearner):

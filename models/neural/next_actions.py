@@ -7,15 +7,13 @@ example, since lists leave such items out.
 Shape letters: R rows of the log with an item, E examples, B examples of a batch, K newest items.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 from torch import nn
 
 from models.history import History
 from models.neural.learning import BatchLearner, LearningConfig
-from models.recommender import UNKNOWN_ITEM, UserSequence, item_sequences
+from models.recommender import UNKNOWN_ITEM, item_sequences
 
 
 class NextActions:
@@ -70,15 +68,3 @@ class NextActionLearner(BatchLearner):
 
     def __len__(self) -> int:
         return len(self._actions)
-
-
-def newest_items(sequences: Sequence[UserSequence], length: int) -> npt.NDArray[np.int64]:
-    """Return the codes of each sequence's `length` newest items, as `items_before` does.
-
-    Actions without a known item are left out, as they are in a log's rows with an item.
-    """
-    item_BK = np.full((len(sequences), length), UNKNOWN_ITEM, np.int64)
-    for row_K, sequence in zip(item_BK, sequences, strict=True):
-        known = sequence.items[sequence.items >= 0][-length:][::-1]
-        row_K[: len(known)] = known
-    return item_BK

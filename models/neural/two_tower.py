@@ -12,7 +12,7 @@ Shape letters: B examples of a batch, C different items of the batch, N items, K
 P pools, I item vector width, M width of the tower.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.encoder_inputs import user_buckets
+from models.graph_inputs import user_rows
 from models.history import History
 from models.neural.learning import LearningConfig
 from models.neural.next_actions import NextActionLearner
+from models.onnx_graph import FLOAT, OnnxGraph, Port
 from models.transformer.counters import empty_counters
 from models.transformer.loss import Candidates, competition, item_loss
 
@@ -97,11 +98,37 @@ class TwoTowerNetwork(nn.Module):
         vector_BI = self.out(functional.relu(self.hidden(known_BX))) + self.skip(known_BX)
         return functional.normalize(vector_BI, dim=-1)
 
-    def user_rows(self, user_B: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-        """Return the row of the user vectors of each hashed user."""
-        if self.config.user_dropout >= 1:
-            return np.zeros(len(user_B), np.int64)
-        return 1 + user_buckets(user_B, self.config.num_user_buckets)
+    def graph(self) -> bytes:
+        """Return the serving graph, from `item_BK` and `user_B` as above to scores_BN."""
+        weights = {name: value.numpy() for name, value in self.state_dict().items()}
+        graph = OnnxGraph(weights)
+        with torch.inference_mode():
+            unit_NI = self.item_vectors().numpy()
+        pooled_BPI = graph.op("MatMul", self._pools(graph), graph.rows("item_BK", unit_NI))
+        pooled_BX = graph.op("Flatten", pooled_BPI)
+        user_BX = graph.op("Gather", graph.constant(weights["users"]), "user_B")
+        known_BX = graph.op("Concat", pooled_BX, user_BX, axis=1)
+        hidden_BM = graph.op("Relu", graph.linear("hidden", known_BX))
+        skipped_BI = graph.op("MatMul", known_BX, graph.constant(weights["skip.weight"].T))
+        vector_BI = graph.op("Add", graph.linear("out", hidden_BM), skipped_BI)
+        vectors = graph.constant(unit_NI)
+        graph.op("Gemm", graph.normalised(vector_BI), vectors, transB=1, output="scores_BN")
+        return graph.serialise(
+            "two_tower",
+            [
+                Port("item_BK", ("batch", self.config.length), is_whole=True),
+                Port("user_B", ("batch",), is_whole=True),
+            ],
+            [Port("scores_BN", ("batch", len(unit_NI)))],
+        )
+
+    def _pools(self, graph: OnnxGraph) -> str:
+        """Return how much each pool reads of each item, `[B, P, K]`."""
+        read_BK = graph.op("Cast", graph.op("GreaterOrEqual", "item_BK", graph.ints(0)), to=FLOAT)
+        recency_PK = graph.constant(np.exp(graph.weight("recency")))
+        weight_BPK = graph.op("Mul", recency_PK, graph.op("Unsqueeze", read_BK, graph.ints(1)))
+        sum_BP1 = graph.op("ReduceSum", weight_BPK, graph.ints(-1), keepdims=1)
+        return graph.op("Div", weight_BPK, graph.op("Max", sum_BP1, graph.number(1e-6)))
 
 
 def _first_recency(config: TwoTowerConfig) -> Tensor:
@@ -135,7 +162,7 @@ class TwoTowerLearner(NextActionLearner):
         network, sizes = self._network, self._network.config
         before_BK = self._actions.items_before(example_B, sizes.length)
         hidden_BK = self._generator.random(before_BK.shape) < sizes.item_dropout
-        rows_B = network.user_rows(self._actions.user_E[example_B])
+        rows_B = user_rows(self._actions.user_E[example_B], asdict(network.config))
         rows_B[self._generator.random(len(rows_B)) < sizes.user_dropout] = 0
         vector_NI = network.item_vectors()
         vector_BI = network.user_vectors(

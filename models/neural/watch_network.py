@@ -25,6 +25,7 @@ from torch.nn import functional
 from models.history import History
 from models.neural.learning import LearningConfig
 from models.neural.next_actions import NextActionLearner
+from models.onnx_graph import FLOAT, OnnxGraph, Port
 from models.transformer.counters import empty_counters
 from models.transformer.loss import competition, draw_candidates, item_loss
 
@@ -88,6 +89,28 @@ class WatchNetwork(nn.Module):
         for layer in self.tower:
             vector_BI = functional.relu(layer(vector_BI))
         return vector_BI
+
+    def graph(self) -> bytes:
+        """Return the serving graph, from `item_BK` as above to scores_BN at age 0."""
+        weights = {name: value.numpy() for name, value in self.state_dict().items()}
+        # Ages of 0 are no inputs.
+        weights["tower.0.weight"] = weights["tower.0.weight"][:, : self.config.item_width]
+        graph = OnnxGraph(weights)
+        read_BK = graph.op("Cast", graph.op("GreaterOrEqual", "item_BK", graph.ints(0)), to=FLOAT)
+        num_B1 = graph.op("ReduceSum", read_BK, graph.ints(1), keepdims=1)
+        share_BK = graph.op("Div", read_BK, graph.op("Max", num_B1, graph.number(1)))
+        share_B1K = graph.op("Unsqueeze", share_BK, graph.ints(1))
+        mean_B1I = graph.op("MatMul", share_B1K, graph.rows("item_BK", weights["watched"]))
+        vector_BI = graph.op("Squeeze", mean_B1I, graph.ints(1))
+        for layer in range(self.config.num_layers):
+            vector_BI = graph.op("Relu", graph.linear(f"tower.{layer}", vector_BI))
+        items = graph.constant(weights["items"])
+        graph.op("Gemm", vector_BI, items, transB=1, output="scores_BN")
+        return graph.serialise(
+            "youtube",
+            [Port("item_BK", ("batch", self.config.length), is_whole=True)],
+            [Port("scores_BN", ("batch", len(weights["items"])))],
+        )
 
 
 def ages(time_E: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

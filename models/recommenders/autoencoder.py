@@ -19,13 +19,13 @@ import numpy.typing as npt
 import torch
 from typing_extensions import override
 
-from models.bags import recency_weights, sequence_bags, user_bags
+from models.bags import user_bags
+from models.graph_inputs import read_bags
 from models.history import History
 from models.neural.bag_autoencoder import (
     BagAutoencoder,
     BagAutoencoderConfig,
     BagLearner,
-    unit_length,
 )
 from models.neural.learning import LearningConfig
 from models.passes import PassRecommender
@@ -65,10 +65,13 @@ class AutoencoderRecommender(PassRecommender[BagAutoencoder]):
     @override
     @torch.inference_mode()
     def scores(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:
-        bags = sequence_bags(sequences)
-        weight_Z = unit_length(bags, recency_weights(bags, self._half_life))
+        bags, weight_Z = read_bags(sequences, self._half_life)
         scores_BN: npt.NDArray[np.float32] = self._network(bags, weight_Z).numpy()
         return scores_BN
+
+    @override
+    def graph(self) -> bytes:
+        return self._network.graph()
 
     @override
     def _build(self, num_items: int) -> BagAutoencoder:

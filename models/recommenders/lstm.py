@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+import torch
+from torch.nn import functional
 from typing_extensions import override
 
 from models.transformer.network import Network
 from models.transformer.recurrent import RecurrentConfig, RecurrentNetwork
+from models.transformer.recurrent_export import recurrent_graph
 from models.transformer.sequence_recommender import SequenceRecommender
 from models.transformer.whole_training import WholeTrainingConfig
 
@@ -43,6 +47,16 @@ class LstmRecommender(SequenceRecommender):
         self._sizes = RecurrentConfig(**{**asdict(_NETWORK), **(network or {})})
         limits = WholeTrainingConfig(**{**_TRAINING, **(training or {})})
         super().__init__(self._sizes, limits, seed=seed)
+
+    @override
+    @torch.inference_mode()
+    def graph(self) -> bytes:
+        encoder = self._network.encoder
+        weights = {name: value.numpy() for name, value in encoder.state_dict().items()}
+        if self._network.hides_users:
+            weights["user_embedding.weight"] = np.zeros_like(weights["user_embedding.weight"])
+        unit_RI = functional.normalize(self._network.items, dim=-1).numpy()
+        return recurrent_graph(self._sizes, weights, unit_RI, target_action=self._target_action)
 
     @override
     def _encoder(self) -> Network:

@@ -22,10 +22,10 @@ import numpy.typing as npt
 import torch
 from typing_extensions import override
 
+from models.graph_inputs import FEEDS
 from models.history import History
 from models.item_index import ItemIndex
 from models.neural.learning import LearningConfig
-from models.neural.next_actions import newest_items
 from models.neural.two_tower import TwoTowerConfig, TwoTowerLearner, TwoTowerNetwork
 from models.passes import PassRecommender
 from models.recommender import UserSequence
@@ -73,13 +73,17 @@ class TwoTowerRecommender(PassRecommender[TwoTowerNetwork]):
     @torch.inference_mode()
     def user_vectors(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:
         """Return what to ask `index` with, `[B, I]`: `scores` are the products of both."""
-        hash_B = np.array([sequence.user for sequence in sequences], np.uint64)
+        feed = FEEDS[self.name](sequences, self.settings(), len(self.item_ids))
         vector_BI: npt.NDArray[np.float32] = self._network.user_vectors(
-            torch.from_numpy(newest_items(sequences, self._sizes.length)),
-            torch.from_numpy(self._network.user_rows(hash_B)),
+            torch.from_numpy(feed["item_BK"]),
+            torch.from_numpy(feed["user_B"]),
             self._network.item_vectors(),
         ).numpy()
         return vector_BI
+
+    @override
+    def graph(self) -> bytes:
+        return self._network.graph()
 
     @torch.inference_mode()
     def index(self) -> ItemIndex:

@@ -22,9 +22,9 @@ import numpy.typing as npt
 import torch
 from typing_extensions import override
 
+from models.graph_inputs import FEEDS
 from models.history import History
 from models.neural.learning import LearningConfig
-from models.neural.next_actions import newest_items
 from models.neural.watch_network import WatchConfig, WatchLearner, WatchNetwork
 from models.passes import PassRecommender
 from models.recommender import UserSequence
@@ -76,10 +76,14 @@ class WatchRecommender(PassRecommender[WatchNetwork]):
     @override
     @torch.inference_mode()
     def scores(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:
-        item_BK = torch.from_numpy(newest_items(sequences, self._sizes.length))
-        vector_BI = self._network(item_BK, torch.zeros(len(sequences)))
+        feed = FEEDS[self.name](sequences, self.settings(), len(self.item_ids))
+        vector_BI = self._network(torch.from_numpy(feed["item_BK"]), torch.zeros(len(sequences)))
         scores_BN: npt.NDArray[np.float32] = (vector_BI @ self._network.items.T).numpy()
         return scores_BN
+
+    @override
+    def graph(self) -> bytes:
+        return self._network.graph()
 
     @override
     def _build(self, num_items: int) -> WatchNetwork:

@@ -18,7 +18,8 @@ from torch.nn import functional
 from typing_extensions import override
 
 from models.bundle import Arrays
-from models.encoder_inputs import ActionSequence, EncoderInputs, encoder_inputs, user_buckets
+from models.encoder_inputs import user_buckets
+from models.graph_inputs import token_inputs
 from models.history import History
 from models.passes import PassRecommender
 from models.recommender import UserSequence
@@ -82,7 +83,11 @@ class SequenceRecommender(PassRecommender[SequenceNetwork]):
 
     @torch.inference_mode()
     def _scores_of(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:
-        inputs = self._inputs(sequences)
+        inputs = token_inputs(
+            sequences,
+            num_items=len(self.item_ids),
+            length=self._network.encoder.config.length,
+        )
         network, items_NI = self._network.encoder, functional.normalize(self._network.items, dim=-1)
         num_users = len(sequences)
         hidden_BLM = network.encode(
@@ -101,24 +106,6 @@ class SequenceRecommender(PassRecommender[SequenceNetwork]):
         )
         scores_BN: npt.NDArray[np.float32] = (query_BI @ items_NI[1:].T).numpy()
         return scores_BN
-
-    def _inputs(self, sequences: Sequence[UserSequence]) -> EncoderInputs:
-        rows_N = np.arange(1, len(self.item_ids) + 1)
-        return encoder_inputs(
-            [
-                ActionSequence(
-                    # Codes are keys here, raised by one since 0 is "no item".
-                    keys=(sequence.items + 1).astype(np.uint64),
-                    actions=sequence.actions,
-                    times_s=sequence.times_s.astype(np.int64),
-                    user=sequence.user,
-                )
-                for sequence in sequences
-            ],
-            length=self._network.encoder.config.length,
-            sorted_keys=rows_N.astype(np.uint64),
-            rows=rows_N,
-        )
 
 
 def _commonest_action(history: History) -> int:

@@ -11,7 +11,8 @@ import pytest
 from models.bundle import BundleRefused, load_bundle
 from models.history import History, HistoryEvent
 from models.recommender import Recommender, UserSequence
-from models.registry import RECOMMENDERS, load_recommender, new_recommender
+from models.registry import RECOMMENDERS, SERVABLE, load_recommender, new_recommender
+from models.served import load_served
 
 _SMALL: dict[str, dict[str, Any]] = {
     name: {
@@ -118,6 +119,20 @@ def test_loaded_model_scores_as_the_saved_one(name: str, tmp_path: Path) -> None
     assert type(loaded) is type(model)
     assert loaded.settings() == model.settings()
     np.testing.assert_array_equal(loaded.scores(_asked(loaded)), before)
+
+
+def test_what_is_served_live_scores_as_the_model(name: str, tmp_path: Path) -> None:
+    model = _fitted(name, _history())
+    bundle = model.save(tmp_path / "bundle")
+    if name not in SERVABLE:
+        with pytest.raises(BundleRefused, match=name):
+            load_served(bundle)
+        return
+    served = load_served(bundle)
+    asked = [*_asked(model), model.sequence("nobody", []), model.sequence("nobody", ["never seen"])]
+    assert list(served.item_ids) == list(model.item_ids)
+    np.testing.assert_allclose(served.scores(asked), model.scores(asked), rtol=1e-4, atol=1e-5)
+    assert served.scores([]).shape == (0, 12)
 
 
 def test_another_models_bundle_is_refused(name: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import numpy as np
 
-from models.neural.next_actions import NextActions, newest_items
+from models.graph_inputs import newest_items
+from models.neural.next_actions import NextActions
 from models.recommender import UserSequence
 from tests.models.histories import history_of
 
