@@ -6,6 +6,7 @@ where it is 1, its `reason` where there is none.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -50,13 +51,13 @@ class ModelVersions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         online: offset in `examples` that the online models stood for (exclusive).
-        bundle: digest of the deep models' bundle; None without one.
+        bundles: short digest of each bundle in use, by the source that asks it.
         items: digest of the catalogue.
         config: digest of the configuration.
     """
 
     online: int
-    bundle: str | None = None
+    bundles: Mapping[str, str] = msgspec.field(default_factory=dict)
     items: str
     config: str
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from models.encoder_inputs import ActionSequence
+
 T = TypeVar("T")
 
 
@@ -33,6 +35,8 @@ class Query:
         session_num_actions: Actions of the user's session so far.
         user_vector: The sequence encoder's query, float32[D]; None without a bundle.
         counter_weights: The encoder's weights of the counters' log-scores, float32[3].
+        positives: The user's positive actions, which the models of finished logs are asked about;
+            None where there is no such model.
         kept: What one source has found and another asks for, too. A query is of one moment: between
             two uses of it the models may not change.
     """
@@ -43,6 +47,7 @@ class Query:
     session_num_actions: int = 0
     user_vector: NDArray[np.float32] | None = None
     counter_weights: NDArray[np.float32] | None = None
+    positives: ActionSequence | None = None
     kept: dict[str, Any] = field(init=False, repr=False, default_factory=dict)
 
     @property

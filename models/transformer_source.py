@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from models.bundle_codes import BundleCodes
 from models.item_index import largest
 from models.questions import Query, Questions, joined
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from models.vocabulary import Vocabulary
 
 _MINUTE_MS = 60_000
-_NO_ROW = -1
 _NOTHING = np.empty(0, np.int32)
 _NO_WEIGHTS = np.zeros(3, np.float32)
 
@@ -58,27 +58,22 @@ class TransformerSource:
             num_listed: Items that co-visitation speaks of, as in training.
         """
         self._vectors_NI = encoder.vectors_NI
-        self._vocabulary = vocabulary
         self._trending = trending
         self._covisitation = covisitation
         self._num_listed = num_listed
-        self._order_N = np.argsort(encoder.keys_N)
-        self._sorted_keys_N = encoder.keys_N[self._order_N]
-        self._keys: NDArray[np.uint64] = np.empty(0, np.uint64)
-        self._row_of_code: NDArray[np.int64] = np.empty(0, np.int64)
-        self._known_codes: NDArray[np.int32] = np.empty(0, np.int32)
+        self._codes = BundleCodes(encoder.keys_N, vocabulary)
         self._known_vectors_NI = self._vectors_NI[:0]
         self._marks = np.zeros(0, np.bool_)
 
     def recall(self, queries: Sequence[Query], num: int) -> list[NDArray[np.integer]]:
         """The best by vector and popularity; nothing where no encoder has seen the user."""
-        self._follow_vocabulary()
+        self._follow()
         found: list[NDArray[np.integer]] = [_NOTHING] * len(queries)
         seen = [at for at, query in enumerate(queries) if query.user_vector is not None]
-        if seen and self._known_codes.size and num > 0:
+        if seen and self._codes.known.size and num > 0:
             logits_BN = self._recall_logits([queries[at] for at in seen])
             for at, logits in zip(seen, logits_BN, strict=True):
-                found[at] = self._known_codes[largest(logits, num)]
+                found[at] = self._codes.known[largest(logits, num)]
         return found
 
     def _recall_logits(self, queries: Sequence[Query]) -> NDArray[np.float32]:
@@ -88,7 +83,7 @@ class TransformerSource:
         minutes = [query.now_ms // _MINUTE_MS for query in queries]
         for minute in dict.fromkeys(minutes):
             of_minute = np.array([one == minute for one in minutes])
-            moment = Questions.of_one(Query(now_ms=minute * _MINUTE_MS), self._known_codes)
+            moment = Questions.of_one(Query(now_ms=minute * _MINUTE_MS), self._codes.known)
             popularity_N = self._trending.score(moment)
             weights_B = np.array([_weights(query)[0] for query in queries], np.float32) * of_minute
             logits_BN += weights_B[:, None] * popularity_N
@@ -97,13 +92,12 @@ class TransformerSource:
     def score(self, asked: Questions) -> NDArray[np.float32]:
         """NaN for items that the bundle does not know, and without a user vector."""
         scores = np.full(len(asked), np.nan, np.float32)
-        # Within a batch codes are neither given nor retired: lengths tell whether one was asked.
-        if len(self._keys) != self._vocabulary.num_rows:
-            self._follow_vocabulary()
+        if self._codes.is_behind:
+            self._follow()
         is_seen_B = np.array([query.user_vector is not None for query in asked.queries], np.bool_)
-        if not self._row_of_code.size or not is_seen_B.any():
+        if not len(self._codes) or not is_seen_B.any():
             return scores
-        rows = self._row_of_code[asked.codes]
+        rows = self._codes.row_of_code[asked.codes]
         known = (rows >= 0) & is_seen_B[asked.owners]
         logits = self._counters(asked)
         for index, query in enumerate(asked.queries):
@@ -127,7 +121,7 @@ class TransformerSource:
     def _is_listed(self, asked: Questions) -> NDArray[np.bool_]:
         """Whether each item is among those that co-visitation lists for its query."""
         listed, sizes = joined(self._covisitation.recall(asked.queries, self._num_listed))
-        width, num_queries = len(self._keys), len(asked.queries)
+        width, num_queries = len(self._codes), len(asked.queries)
         if self._marks.size < num_queries * width:
             self._marks = np.zeros(num_queries * width, np.bool_)
         cells = np.repeat(np.arange(num_queries), sizes) * width + listed
@@ -136,21 +130,9 @@ class TransformerSource:
         self._marks[cells] = False
         return is_listed
 
-    def _follow_vocabulary(self) -> None:
-        """Find every code's row of the item matrix, when codes were given or retired."""
-        keys = self._vocabulary.keys
-        if len(keys) == len(self._keys) and np.array_equal(keys, self._keys):
-            return
-        self._keys = keys.copy()
-        if not len(self._sorted_keys_N):
-            self._row_of_code = np.full(len(keys), _NO_ROW)
-            return
-        place = np.searchsorted(self._sorted_keys_N, self._keys)
-        place = np.minimum(place, len(self._sorted_keys_N) - 1)
-        is_known = self._sorted_keys_N[place] == self._keys
-        self._row_of_code = np.where(is_known, self._order_N[place], _NO_ROW)
-        self._known_codes = np.flatnonzero(is_known).astype(np.int32)
-        self._known_vectors_NI = self._vectors_NI[self._row_of_code[self._known_codes]]
+    def _follow(self) -> None:
+        if self._codes.follow():
+            self._known_vectors_NI = self._vectors_NI[self._codes.row_of_code[self._codes.known]]
 
 
 def _vector(query: Query) -> NDArray[np.float32]:

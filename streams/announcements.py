@@ -8,8 +8,9 @@ word on each.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -26,6 +27,13 @@ class Role(StrEnum):
 
     CURRENT = "current"
     CHALLENGER = "challenger"
+
+
+class Place(NamedTuple):
+    """What the last word on counts: a role of a kind."""
+
+    kind: str
+    role: Role
 
 
 class Decision(StrEnum):
@@ -99,9 +107,10 @@ def key_of_bundle(kind: str, digest: str) -> bytes:
     return f"{kind}/{digest}".encode()
 
 
-def role_of(key: bytes | None, kind: str) -> Role | None:
-    """Return which role a record's key speaks of; None for another kind, or for none."""
-    return next((role for role in Role if key == key_of(kind, role)), None)
+def place_of(key: bytes | None, kinds: Iterable[str]) -> Place | None:
+    """Return which role of which kind a record's key speaks of; None for another kind or none."""
+    places = (Place(kind, role) for kind in kinds for role in Role)
+    return next((place for place in places if key == key_of(*place)), None)
 
 
 def records_of(announcement: Announcement, role: Role) -> list[tuple[bytes, bytes]]:

@@ -25,7 +25,7 @@ from models.choice_head import ChoiceHead, Prior
 from models.online import OnlineConfig, OnlineModels
 from models.retrieval import RetrievalConfig
 from streams.config_reader import Problem, Secret, read_section
-from streams.metric_families import SOURCES
+from streams.metric_families import COUNTING_SOURCES, EXTRA_SOURCES
 from streams.sections import (
     AttributionConfig,
     ContributionConfig,
@@ -100,13 +100,16 @@ class Config:
             ValueError: Naming them.
         """
         self.fold_rules()
-        named = {
-            "retrieval.limits": self.retrieval.limits,
-            "features.sources": self.features.sources,
-        }
-        for key, names in named.items():
-            if unknown := sorted(set(names) - set(SOURCES)):
-                expected, found = ", ".join(SOURCES), ", ".join(unknown)
+        extra = self.online.extra_sources
+        named = (
+            ("online.extra_sources", extra, EXTRA_SOURCES),
+            # The transformer has a limit by default, whether or not it is a source.
+            ("retrieval.limits", self.retrieval.limits, {*COUNTING_SOURCES, "transformer", *extra}),
+            ("features.sources", self.features.sources, {*COUNTING_SOURCES, *extra}),
+        )
+        for key, names, known in named:
+            if unknown := sorted(set(names) - set(known)):
+                expected, found = ", ".join(sorted(known)), ", ".join(unknown)
                 raise ValueError(f"{key} among {expected} (found {found})")
 
     def action_table(self) -> ActionTable:

@@ -11,28 +11,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from featurestore.events import EventRefused, decode_item
 from featurestore.keys import item_key
-from models.bundle import BundleRefused
+from models.bundle import Bundle, BundleRefused, load_bundle
 from models.encoder import BUNDLE_KIND, SequenceEncoder
+from models.served import load_served
 from streams.announcements import (
     CHALLENGING,
     Announcement,
     AnnouncementCorrupt,
     Decision,
+    Place,
     Role,
     decode_announcement,
-    role_of,
+    place_of,
 )
 from streams.engine import Record, TopicReader
-from streams.live import LiveModels
+from streams.live import TRANSFORMER, LiveModels, kind_of_source
 from streams.metrics import WorkerMetrics
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _ITEMS: Final = "items"
 _ROLLBACKS: Final = {Decision.ROLLBACK: "operator", Decision.LIVE_ROLLBACK: "lost_quality"}
@@ -65,24 +69,27 @@ class ItemsFeed:
 
 
 class ModelsFeed:
-    """Takes up the bundles that `models` names as the current one and as its challenger."""
+    """Takes up the bundles that `models` names as current, and the transformer's challenger."""
 
     def __init__(self, live: LiveModels, metrics: WorkerMetrics) -> None:
         self._live = live
         self._metrics = metrics
-        self._latest: dict[Role, Announcement] = {}
+        self._source_of_kind = {
+            kind_of_source(name): name for name in live.online.config.extra_sources
+        }
+        self._latest: dict[Place, Announcement] = {}
         self._announced = asyncio.Event()
 
     def take(self, partition: int, records: Sequence[Record]) -> None:
-        """Note what was announced; the last word on a role counts."""
+        """Note what was announced; the last word on a role of a kind counts."""
         for record in records:
-            role = role_of(record.key, BUNDLE_KIND)
-            if role is None or record.value is None:
+            place = place_of(record.key, self._source_of_kind)
+            if place is None or record.value is None:
                 continue
             try:
-                self._latest[role] = decode_announcement(record.value)
+                self._latest[place] = decode_announcement(record.value)
             except AnnouncementCorrupt as error:
-                self._metrics.models.refusals.of(BUNDLE_KIND).inc()
+                self._metrics.models.refusals.of(place.kind).inc()
                 logger.error("models-%d at %d: %s", partition, record.offset, error)  # noqa: TRY400
             else:
                 self._announced.set()
@@ -94,34 +101,46 @@ class ModelsFeed:
     async def swap(self) -> None:
         """Take up what was announced last, if these are other bundles than those in use."""
         self._announced.clear()
-        wanted = self._latest.get(Role.CURRENT)
-        if wanted is not None and wanted.digest != _digest_of(self._live):
-            encoder = await self._loaded(wanted)
-            if encoder is not None:
-                self._live.use(encoder)
+        for kind, name in self._source_of_kind.items():
+            wanted = self._latest.get(Place(kind, Role.CURRENT))
+            in_use = self._live.loaded.get(name)
+            if wanted is None or (in_use is not None and wanted.digest == in_use.digest):
+                continue
+            if await self._take_up(name, wanted):
                 self._count_swap(wanted)
         await self._swap_challenger()
 
+    async def _take_up(self, name: str, wanted: Announcement) -> bool:
+        """Ask this bundle as the source of a name from now on; False where it is refused."""
+        if name == TRANSFORMER:
+            encoder = await self._loaded(wanted, _encoder_of)
+            if encoder is not None:
+                self._live.use(encoder)
+            return encoder is not None
+        model = await self._loaded(wanted, load_served)
+        if model is not None:
+            self._live.serve(name, model, wanted.digest)
+        return model is not None
+
     async def _swap_challenger(self) -> None:
         """Compare with the challenger announced, as long as it is one."""
-        wanted = self._latest.get(Role.CHALLENGER)
+        wanted = self._latest.get(Place(BUNDLE_KIND, Role.CHALLENGER))
         current = _digest_of(self._live)
         if wanted is None or wanted.decision not in CHALLENGING or wanted.digest == current:
             self._live.challenge(None)
         elif wanted.digest != _digest_of(self._live.challenger):
-            self._live.challenge(await self._loaded(wanted))
+            self._live.challenge(await self._loaded(wanted, _encoder_of))
 
-    async def _loaded(self, wanted: Announcement) -> SequenceEncoder | None:
+    async def _loaded(self, wanted: Announcement, load: Callable[[Bundle], T]) -> T | None:
         """Check and load a bundle; None where it is refused."""
+
+        def checked() -> T:
+            return load(load_bundle(Path(wanted.uri), expected_digest=wanted.digest))
+
         try:
-            return await asyncio.to_thread(
-                SequenceEncoder.load,
-                Path(wanted.uri),
-                key_of=item_key,
-                expected_digest=wanted.digest,
-            )
+            return await asyncio.to_thread(checked)
         except BundleRefused as error:
-            self._metrics.models.refusals.of(BUNDLE_KIND).inc()
+            self._metrics.models.refusals.of(wanted.kind).inc()
             logger.error("Bundle refused, the one in use stays: %s", error)  # noqa: TRY400
             return None
 
@@ -133,13 +152,17 @@ class ModelsFeed:
 
     def _count_swap(self, taken: Announcement) -> None:
         models = self._metrics.models
-        models.info.clear()
-        models.info.of(BUNDLE_KIND, str(taken.trained_at_ms), taken.short_digest).set(1)
-        models.trained.of(BUNDLE_KIND).set(taken.trained_at_ms / 1000)
-        models.loaded.of(BUNDLE_KIND).set(time.time())
-        models.swaps.of(BUNDLE_KIND).inc()
+        models.info.clear(taken.kind)
+        models.info.of(taken.kind, str(taken.trained_at_ms), taken.short_digest).set(1)
+        models.trained.of(taken.kind).set(taken.trained_at_ms / 1000)
+        models.loaded.of(taken.kind).set(time.time())
+        models.swaps.of(taken.kind).inc()
         if reason := _ROLLBACKS.get(taken.decision):
             models.rollbacks.of(reason).inc()
+
+
+def _encoder_of(bundle: Bundle) -> SequenceEncoder:
+    return SequenceEncoder(bundle, key_of=item_key)
 
 
 def _digest_of(live: LiveModels | None) -> str | None:

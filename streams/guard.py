@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 
 from models.encoder import BUNDLE_KIND
-from streams.announcements import AnnouncementCorrupt, decode_announcement, records_of, role_of
+from streams.announcements import AnnouncementCorrupt, decode_announcement, place_of, records_of
 from streams.config import Config
 from streams.engine import OutgoingRecord, Record, SliceApp, TopicReader, fail_stop
 from streams.live_gate import Compared, LiveGate, Word
@@ -47,15 +47,15 @@ class Guard:
 
     def _hear(self, _partition: int, records: Sequence[Record]) -> None:
         for record in records:
-            role = role_of(record.key, BUNDLE_KIND)
-            if role is None or record.value is None:
+            place = place_of(record.key, [BUNDLE_KIND])
+            if place is None or record.value is None:
                 continue
             try:
                 announcement = decode_announcement(record.value)
             except AnnouncementCorrupt:
                 # Workers read the same topic, and count and report it.
                 continue
-            self._gate.announced(role, announcement, now_s=time.monotonic())
+            self._gate.announced(place.role, announcement, now_s=time.monotonic())
 
     async def keep_deciding(self, app: SliceApp) -> None:
         """Ask the gate and announce what it says, for as long as the process runs."""

@@ -7,9 +7,9 @@ the same models.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,12 @@ from featurestore.catalogue import UNKNOWN, Catalogue
 from featurestore.events import CatalogueItem, ItemId
 from featurestore.keys import item_key
 from featurestore.lists import ModelVersions
-from models.encoder import SequenceEncoder
+from models.encoder import BUNDLE_KIND, SequenceEncoder
 from models.online import OnlineModels
+from models.recommender import KIND_PREFIX
+from models.recommender_source import RecommenderSource
 from models.retrieval import Query, Questions, Source
+from models.served import ServedModel
 from models.transformer_source import TransformerSource
 from models.vocabulary import Vocabulary
 from streams.announcements import DIGEST_CHARS
@@ -28,6 +31,11 @@ from streams.encoded_users import EncodedUsers
 from streams.newcomers import Newcomers
 
 TRANSFORMER: Final = "transformer"
+
+
+def kind_of_source(name: str) -> str:
+    """Return the kind of the bundles that a source asks."""
+    return BUNDLE_KIND if name == TRANSFORMER else KIND_PREFIX + name
 
 
 class AbsentSource:
@@ -80,17 +88,30 @@ class CatalogueRows:
             self._rows[code] = self._catalogue.rows_of(np.array([key], np.uint64))[0]
 
 
+class Loaded(NamedTuple):
+    """A source that a bundle brought.
+
+    Attributes:
+        digest: Of the bundle.
+        source: What asks it.
+    """
+
+    digest: str
+    source: Source
+
+
 class LiveModels:
-    """The replica of the online models, the catalogue, and the deep model if there is one.
+    """The replica of the online models, the catalogue, and what bundles brought.
 
     Attributes:
         online: The replica; `headrace evaluate` puts the learner's own models here.
         catalogue: The fold of `items`.
         newcomers: Its newest items that nobody has met.
         rows: Where each code's item stands in it.
-        encoder: The current bundle's, or None.
+        encoder: The transformer's, or None.
         encoded: The same with its latest answers.
-        challenger: The same models with the bundle that challenges the current one, or None.
+        challenger: The same models with the transformer that challenges the current one, or None.
+        loaded: What bundles brought, by the source's name.
         sources: All sources, in the order of the columns of scores.
     """
 
@@ -101,35 +122,63 @@ class LiveModels:
         self.rows = CatalogueRows(catalogue, online.vocabulary)
         self.encoder: SequenceEncoder | None = None
         self.encoded: EncodedUsers | None = None
+        self.loaded: Mapping[str, Loaded] = {}
         self.challenger: LiveModels | None = None
         self.sources: tuple[Source, ...] = ()
         self.use(None)
 
     def use(self, encoder: SequenceEncoder | None) -> None:
-        """Serve this bundle from the next chunk on."""
+        """Serve this transformer from the next chunk on."""
         self.encoder = encoder
         self.encoded = None if encoder is None else EncodedUsers(encoder)
         by_name = {source.name: source for source in self.online.sources}
         self._covisitation = by_name["covisitation"]
-        transformer = None
-        if encoder is not None:
-            transformer = TransformerSource(
-                encoder,
-                self.online.vocabulary,
-                trending=by_name["trending"],
-                covisitation=self._covisitation,
-            )
-        extra: list[Source] = [
-            transformer if name == TRANSFORMER and transformer else AbsentSource(name)
-            for name in self.online.config.extra_sources
-        ]
-        self.sources = (*self.online.sources, *extra)
+        if encoder is None:
+            self._put(TRANSFORMER, None)
+            return
+        source = TransformerSource(
+            encoder,
+            self.online.vocabulary,
+            trending=by_name["trending"],
+            covisitation=self._covisitation,
+        )
+        self._put(TRANSFORMER, Loaded(encoder.bundle.digest, source))
+
+    def serve(self, name: str, model: ServedModel, digest: str) -> None:
+        """Ask another model as the source of this name from the next chunk on.
+
+        Args:
+            name: Of `OnlineConfig.extra_sources`.
+            model: It.
+            digest: Of its bundle.
+        """
+        source = RecommenderSource(name, model, self.online.vocabulary, key_of=item_key)
+        self._put(name, Loaded(digest, source))
+        if self.challenger is not None:
+            self.challenger.serve(name, model, digest)
+
+    def _put(self, name: str, loaded: Loaded | None) -> None:
+        # Another mapping every time: a challenger begins with a copy.
+        others = {one: other for one, other in self.loaded.items() if one != name}
+        self.loaded = others if loaded is None else {**others, name: loaded}
+        self.sources = (
+            *self.online.sources,
+            *(
+                self.loaded[name].source if name in self.loaded else AbsentSource(name)
+                for name in self.online.config.extra_sources
+            ),
+        )
+
+    @property
+    def asks_sequences(self) -> bool:
+        """Whether a source asks about the user's positive actions."""
+        return not self.loaded.keys() <= {TRANSFORMER}
 
     def challenge(self, encoder: SequenceEncoder | None) -> None:
-        """Compare lists with those that this bundle would make, from the next chunk on."""
+        """Compare lists with those that this transformer would make, from the next chunk on."""
         self.challenger = None
         if encoder is not None:
-            # Everything but the bundle is shared.
+            # Everything but the transformer is shared.
             challenger = copy(self)
             challenger.use(encoder)
             self.challenger = challenger
@@ -168,14 +217,16 @@ class LiveModels:
 
     @property
     def bundle(self) -> str | None:
-        """Short digest of the deep model's bundle."""
+        """Short digest of the transformer's bundle."""
         return None if self.encoder is None else self.encoder.bundle.digest[:DIGEST_CHARS]
 
     def versions(self, config_digest: str) -> ModelVersions:
         """Return what a list names, so that replaying to it gives the same list."""
         return ModelVersions(
             online=self.online.offset,
-            bundle=self.bundle,
+            bundles={
+                name: loaded.digest[:DIGEST_CHARS] for name, loaded in sorted(self.loaded.items())
+            },
             items=self.catalogue.digest,
             config=config_digest,
         )

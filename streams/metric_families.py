@@ -18,6 +18,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 
 from featurestore.events import RefusalReason
 from featurestore.fold import Outcome
+from models.recommender import KIND_PREFIX
+from models.registry import SERVABLE
 from models.tables import DeltaOutcome
 from streams.announcements import Decision, Role
 from streams.attribution import JoinOutcome
@@ -27,10 +29,13 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "recsys"
 
-SOURCES: Final = ("covisitation", "trending", "fresh", "transformer")
-"""Recall sources, as lists, configuration and metrics name them."""
+COUNTING_SOURCES: Final = ("covisitation", "trending", "fresh")
+"""Recall sources of the seconds clock, as lists, configuration and metrics name them."""
 
-MODEL_KINDS: Final = ("online", "transformer")
+EXTRA_SOURCES: Final = ("transformer", *SERVABLE)
+"""Those that a bundle brings."""
+
+MODEL_KINDS: Final = ("online", "transformer", *(KIND_PREFIX + name for name in SERVABLE))
 
 CALIBRATION_EDGES: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 """Upper edges of the calibration bins; a bin's label is its upper edge."""
@@ -54,7 +59,7 @@ LABEL_VALUES: Final[Mapping[str, frozenset[str]]] = {
     "path": frozenset({"user", "online", "deep"}),
     "agent": frozenset({"worker", "learner", "trainer", "replica", "items", "models"}),
     "error": frozenset({"redis", "kafka", "fenced", "checkpoint", "refused", "internal"}),
-    "source": frozenset({*SOURCES, "none"}),
+    "source": frozenset({*COUNTING_SOURCES, *EXTRA_SOURCES, "none"}),
     "command": frozenset(
         {"checkpoint", "load", "commit", "base", "delta", "deltas", "popular", "list"}
     ),
@@ -91,10 +96,14 @@ class Labelled(Generic[M]):
         child = self._children.get(values)
         return self._new_child(values) if child is None else child
 
-    def clear(self) -> None:
-        """Forget all children: for an `_info` metric, or partitions that were taken away."""
-        self._children.clear()
-        self._metric.clear()
+    def clear(self, *first: str) -> None:
+        """Forget the children whose label values begin so; without values, all.
+
+        For an `_info` metric, or partitions that were taken away.
+        """
+        for values in [one for one in self._children if one[: len(first)] == first]:
+            del self._children[values]
+            self._metric.remove(*values)
 
     def _new_child(self, values: tuple[str, ...]) -> M:
         for name, value in zip(self._names, values, strict=True):

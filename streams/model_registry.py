@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from models.bundle import Bundle, BundleRefused, load_bundle
+from models.encoder import BUNDLE_KIND
 from streams.announcements import (
     ANNOUNCEMENT_VERSION,
     CHALLENGING,
@@ -139,7 +140,7 @@ class ModelRegistry:
             )
         current = self.current(kind)
         announced = self.announce(found[0], decision=Decision.PROMOTE, reason=reason)
-        if current is not None and current.digest != announced.digest:
+        if kind == BUNDLE_KIND and current is not None and current.digest != announced.digest:
             # An operator may be wrong, too: what was in use comes back by itself if this one loses.
             self._send(standing_by(current, announced), Role.CHALLENGER)
         return announced

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from featurestore.actions import ActionTable
 from featurestore.events import Context, UserId
 from featurestore.state import UserState
 from models.context_popularity import circumstances
+from models.encoder_inputs import ActionSequence, hash_user
 from models.retrieval import Query
 from streams.encoded_users import EncodedUser
 from streams.live import LiveModels
@@ -63,6 +66,19 @@ def queries_of(
                 session_num_actions=one.state.session_num_actions,
                 user_vector=None if seen is None else seen.query_I,
                 counter_weights=None if seen is None else seen.counter_weight_3,
+                positives=_positives(one, table) if live.asks_sequences else None,
             )
         )
     return queries
+
+
+def _positives(one: Asked, table: ActionTable) -> ActionSequence:
+    """Return all positive actions that the state holds."""
+    history = one.state.history(one.state.num_actions)
+    is_positive = np.isin(history.actions, list(table.positive_codes))
+    return ActionSequence(
+        keys=history.keys[is_positive],
+        actions=history.actions[is_positive],
+        times_s=history.times_s[is_positive],
+        user=hash_user(one.user_id),
+    )

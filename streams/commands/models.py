@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from models.encoder import BUNDLE_KIND
 from streams.commands.options import config_from, with_config
+from streams.live import TRANSFORMER, kind_of_source
+from streams.metric_families import EXTRA_SOURCES
 from streams.model_registry import BundleEntry, ModelRegistry
 
 
@@ -20,16 +21,26 @@ def models() -> None:
     """List, promote and roll back trained models."""
 
 
+_of_model = click.option(
+    "--model",
+    default=TRANSFORMER,
+    show_default=True,
+    type=click.Choice(EXTRA_SOURCES),
+    help="Whose bundles; others than the transformer come from `headrace train`.",
+)
+
+
 @models.command("list")
+@_of_model
 @with_config
-def list_models(config_file: Path | None, overrides: tuple[str, ...]) -> None:
+def list_models(model: str, config_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Show every bundle, the current one, and why it is the current one."""
-    registry = _registry(config_file, overrides)
-    current = registry.current(BUNDLE_KIND)
-    table = Table(title=BUNDLE_KIND)
+    registry, kind = _registry(config_file, overrides), kind_of_source(model)
+    current = registry.current(kind)
+    table = Table(title=model)
     for name in ("", "digest", "trained", "data up to", "metrics", "decided", "because"):
         table.add_column(name)
-    for entry in registry.bundles(BUNDLE_KIND):
+    for entry in registry.bundles(kind):
         table.add_row(*map(Text, _cells(entry)))
     Console().print(table)
     if current is not None:
@@ -39,19 +50,25 @@ def list_models(config_file: Path | None, overrides: tuple[str, ...]) -> None:
 @models.command()
 @click.argument("digest")
 @click.option("--reason", default="promoted by hand", show_default=True)
+@_of_model
 @with_config
-def promote(digest: str, reason: str, config_file: Path | None, overrides: tuple[str, ...]) -> None:
+def promote(
+    digest: str, reason: str, model: str, config_file: Path | None, overrides: tuple[str, ...]
+) -> None:
     """Make the bundle whose digest begins with DIGEST the current one."""
-    announced = _registry(config_file, overrides).promote(BUNDLE_KIND, digest, reason=reason)
+    registry = _registry(config_file, overrides)
+    announced = registry.promote(kind_of_source(model), digest, reason=reason)
     click.echo(f"{announced.digest[:12]} is current")
 
 
 @models.command()
 @click.option("--reason", default="rolled back by hand", show_default=True)
+@_of_model
 @with_config
-def rollback(reason: str, config_file: Path | None, overrides: tuple[str, ...]) -> None:
+def rollback(reason: str, model: str, config_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Go back to the bundle that was trained before the current one."""
-    announced = _registry(config_file, overrides).rollback(BUNDLE_KIND, reason=reason)
+    registry = _registry(config_file, overrides)
+    announced = registry.rollback(kind_of_source(model), reason=reason)
     click.echo(f"{announced.digest[:12]} is current")
 
 

@@ -17,6 +17,8 @@ from featurestore.reader import RecommendationReader
 from streams.commands.options import config_from, with_config
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from featurestore.lists import RecommendationList
 
 
@@ -47,8 +49,7 @@ def list_table(recommendations: RecommendationList, *, asked_for: str) -> Table:
         caption=(
             f"computed {computed:%Y-%m-%d %H:%M:%S} UTC after event "
             f"{recommendations.as_of.partition}-{recommendations.as_of.offset}; examples offset "
-            f"{recommendations.models.online}, transformer "
-            f"{(recommendations.models.bundle or 'none')[:8]}"
+            f"{recommendations.models.online}, {_told(recommendations.models.bundles)}"
         ),
     )
     for name in ("#", "item", "score", "why"):
@@ -58,3 +59,7 @@ def list_table(recommendations: RecommendationList, *, asked_for: str) -> Table:
         # As text: brackets in an id are no markup.
         table.add_row(str(item.position), Text(item.item_id), f"{item.score:.4g}", Text(why))
     return table
+
+
+def _told(bundles: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {digest}" for name, digest in bundles.items()) or "no bundle"

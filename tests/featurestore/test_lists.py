@@ -25,7 +25,9 @@ def recommendations(*items: RecommendedItem) -> RecommendationList:
         as_of=AsOf(partition=3, offset=1207),
         now_ms=1_700_000_000_000,
         computed_at_ms=1_700_000_000_500,
-        models=ModelVersions(online=42, bundle="ab12", items="cd34", config="ef56"),
+        models=ModelVersions(
+            online=42, bundles={"transformer": "ab12"}, items="cd34", config="ef56"
+        ),
     )
 
 
@@ -48,7 +50,7 @@ def test_the_json_is_what_the_documentation_shows() -> None:
         b'{"item_id":"i2","score":-1.0,"source":"trending"}],'
         b'"as_of":{"partition":3,"offset":1207},"now_ms":1700000000000,'
         b'"computed_at_ms":1700000000500,'
-        b'"models":{"online":42,"bundle":"ab12","items":"cd34","config":"ef56"}}'
+        b'"models":{"online":42,"bundles":{"transformer":"ab12"},"items":"cd34","config":"ef56"}}'
     )
 
 

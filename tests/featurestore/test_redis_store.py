@@ -242,6 +242,9 @@ def _a_list(generator: random.Random, user_id: UserId, *, num_reasons: int) -> R
         now_ms=START_MS,
         computed_at_ms=START_MS,
         models=ModelVersions(
-            online=1_234_567, bundle="a1b2c3d4", items="a1b2c3d4", config="a1b2c3d4"
+            online=1_234_567,
+            bundles={"transformer": "a1b2c3d4"},
+            items="a1b2c3d4",
+            config="a1b2c3d4",
         ),
     )

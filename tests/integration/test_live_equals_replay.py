@@ -68,7 +68,10 @@ def test_lists_that_the_live_pipeline_wrote_are_those_of_a_replay_to_what_they_n
         written = written_lists(pipeline, bundle)
     config = config_of({}, {}, [f"{k.replace('__', '.')}={v}" for k, v in SETTINGS.items()])
     assert len({made.models.online for made in written}) > NUM_PORTIONS // 4
-    assert {made.models.bundle for made in written} == {None, bundle.digest[:DIGEST_CHARS]}
+    assert {made.models.bundles.get("transformer") for made in written} == {
+        None,
+        bundle.digest[:DIGEST_CHARS],
+    }
     assert len({made.models.items for made in written}) > 1
 
     sample = random.Random(1).sample(written, min(NUM_LISTS, len(written)))
@@ -157,7 +160,7 @@ class Replay:
         (self._items,) = values_of(pipeline.kafka, f"{pipeline.prefix}items").values()
         self._moments = moments_of(values_of(pipeline.kafka, pipeline.events), config)
         self._bundle = bundle
-        self._live: dict[tuple[str, str | None], LiveModels] = {}
+        self._live: dict[tuple[str, ...], LiveModels] = {}
 
     def compared(
         self, written: Iterable[RecommendationList]
@@ -176,14 +179,14 @@ class Replay:
 
     def _live_at(self, versions: ModelVersions) -> LiveModels:
         """The models around the learner's, with the catalogue and the bundle of these versions."""
-        name = versions.items, versions.bundle
+        name = versions.items, *versions.bundles.values()
         if name not in self._live:
             live = LiveModels(self._online, Catalogue(numeric=self._config.features.numeric))
             for value in self._items:
                 if live.catalogue.digest == versions.items:
                     break
                 live.put_item(decode_item(value))
-            if versions.bundle is not None:
+            if versions.bundles:
                 live.use(SequenceEncoder.load(self._bundle.folder, key_of=item_key))
             self._live[name] = live
         return self._live[name]

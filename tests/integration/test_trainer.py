@@ -83,7 +83,7 @@ def test_a_trained_bundle_is_taken_up_and_a_damaged_one_is_not(
             value = client.get("rec:new")
         assert isinstance(value, bytes)
         made = decode_list(value)
-        assert made.models.bundle == bundle.digest[:8]
+        assert made.models.bundles == {"transformer": bundle.digest[:8]}
 
         sound = small_bundle(folder / "transformer-3", ["i1", "i2"], seed=3)
         registry.promote(BUNDLE_KIND, sound.digest, reason="by hand")

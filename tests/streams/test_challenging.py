@@ -56,7 +56,7 @@ def test_both_lists_are_logged_and_the_one_in_use_is_served(tmp_path: Path) -> N
     for row in rows:
         served = effects.lists[UserId(row.user_id)]
         assert named(effects.record, row.listed) == [item.item_id for item in served.items]
-        assert served.models.bundle == current.bundle.digest[:8]
+        assert served.models.bundles == {"transformer": current.bundle.digest[:8]}
 
     alone, (same_other,) = line(tmp_path / "alone", 2)
     trusting(alone.live)

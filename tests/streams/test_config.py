@@ -125,6 +125,20 @@ def test_a_value_that_only_its_component_can_judge_is_a_problem_too() -> None:
         config_of({"actions": {"wish": {"code": 1, "weight": 1, "effect": "positive"}}})
 
 
+def test_sources_are_those_that_bundles_can_bring_and_only_they_get_a_limit() -> None:
+    sources = "online.extra_sources=['transformer', 'als']"
+    chosen = config_of({}, {}, [sources, "retrieval.limits.als=40", "features.sources=['als']"])
+    assert chosen.retrieval.limits["als"] == 40
+    refused = {
+        "online.extra_sources=['popularity']": "extra_sources among als, .*found popularity",
+        "online.extra_sources=['als']": "features.sources among .*found transformer",
+        "retrieval.limits.als=40": "retrieval.limits among .*found als",
+    }
+    for override, said in refused.items():
+        with pytest.raises(ConfigRefused, match=said):
+            config_of({}, {}, [override])
+
+
 def test_a_file_that_is_missing_or_no_toml_is_refused_by_name(tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
     broken.write_text("[kafka\n")

@@ -1,19 +1,22 @@
 """What changes a running worker's catalogue and deep model, and what does not."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from featurestore.events import CatalogueItem, ItemId, UserId, encode_event
 from models.bundle import WEIGHTS, Bundle
-from streams.announcements import Decision, Role, encode_announcement, records_of
+from models.recommenders.ease import LinearAutoencoder
+from streams.announcements import Announcement, Decision, Role, encode_announcement, records_of
 from streams.control import ItemsFeed, ModelsFeed
 from streams.engine import Record
 from streams.live import LiveModels
 from streams.metrics import WorkerMetrics
+from tests.models.histories import history_of
 from tests.streams.bundles import announcement_of, small_bundle
-from tests.streams.stream_events import click, visit
+from tests.streams.stream_events import START_MS, click, visit
 from tests.streams.taught import Line, config, item, live_models
 
 ITEMS = ["a", "b", "c", "d"]
@@ -77,7 +80,7 @@ def test_the_last_announced_bundle_is_served_and_named_in_lists(tmp_path: Path) 
     assert models.encoder is not None
     assert models.encoder.bundle.digest == new.digest
     made = Line(config(), models).take(click("u1", "a")).lists[U1]
-    assert made.models.bundle == new.digest[:8]
+    assert made.models.bundles == {"transformer": new.digest[:8]}
     assert sample(metrics, "recsys_model_swaps_total", kind="transformer") == 1
     info = {"kind": "transformer", "version": "1", "digest": new.digest[:8]}
     assert sample(metrics, "recsys_model_info", **info) == 1
@@ -112,6 +115,53 @@ def test_a_challenger_is_loaded_beside_and_let_go_when_it_is_decided_on(tmp_path
 
     asyncio.run(follow())
     assert sample(metrics, "recsys_model_rollbacks_total", reason="lost_quality") == 1
+
+
+def saved(folder: Path, rows: Sequence[tuple[str, str]]) -> Bundle:
+    """A bundle of a model that learned who acted on what, each twenty times."""
+    model = LinearAutoencoder(l2=1.0)
+    times_twenty = [(f"{user}{number}", item_id) for number in range(20) for user, item_id in rows]
+    for _ in model.fit(history_of(times_twenty)):
+        pass
+    return model.save(folder)
+
+
+def test_a_model_of_a_finished_log_is_asked_swapped_and_kept_when_another_is_refused(
+    tmp_path: Path,
+) -> None:
+    settings = config(
+        online__extra_sources=["transformer", "ease"],
+        retrieval__limits__ease=5,
+        online__initial_weights="{ease = 1.0, covisitation = 0.0}",
+    )
+    models, metrics = live_models(settings, [["a", "b", "c"], ["b", "d"]]), WorkerMetrics()
+    line, kind = Line(settings, models), "offline-ease"
+    feed = ModelsFeed(models, metrics)
+
+    def best_after_a(announcement: Announcement) -> str:
+        async def hear() -> None:
+            for key, value in records_of(announcement, Role.CURRENT):
+                feed.take(0, records(value, key=key))
+            await feed.swap()
+
+        asyncio.run(hear())
+        made = line.take(click("u1", "a", START_MS + line.next_offset)).lists[U1]
+        assert made.models.bundles == {"ease": models.loaded["ease"].digest[:8]}
+        best = made.items[0]
+        return best.item_id
+
+    first, second = (
+        saved(tmp_path / item_id, [("u", "a"), ("u", item_id), ("v", "d")]) for item_id in "bc"
+    )
+    assert best_after_a(announcement_of(first)) == "b"
+    assert best_after_a(announcement_of(second)) == "c"
+    damaged = msgspec.structs.replace(announcement_of(first), digest="0" * 64)
+    assert best_after_a(damaged) == "c"
+    assert best_after_a(announcement_of(first)) == "b"
+    assert sample(metrics, "recsys_model_swaps_total", kind=kind) == 3
+    assert sample(metrics, "recsys_model_refusals_total", kind=kind) == 1
+    assert sample(metrics, "recsys_model_info", kind=kind, version="0", digest=first.digest[:8])
+    assert not sample(metrics, "recsys_model_swaps_total", kind="transformer")
 
 
 def test_a_damaged_bundle_is_refused_and_the_one_in_use_stays(tmp_path: Path) -> None:

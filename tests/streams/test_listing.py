@@ -194,7 +194,7 @@ def test_a_list_names_what_made_it() -> None:
     assert models.online == 1
     assert models.items == one.live.catalogue.digest
     assert models.config == config().digest()
-    assert models.bundle is None
+    assert models.bundles == {}
 
 
 def test_replaying_to_what_a_list_names_gives_the_same_list() -> None:

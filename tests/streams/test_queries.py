@@ -8,6 +8,8 @@ from featurestore.events import UserId
 from featurestore.keys import item_key
 from featurestore.state import EMPTY_STATE, UserState
 from models.encoder import SequenceEncoder
+from models.encoder_inputs import hash_user
+from models.recommenders.ease import LinearAutoencoder
 from models.retrieval import Query
 from streams.live import LiveModels
 from streams.queries import Asked, queries_of
@@ -67,6 +69,22 @@ def test_the_encoder_sees_a_visit_and_not_the_time_of_asking(tmp_path: Path) -> 
     at_once, later = vector(after_action, START_MS), vector(after_action, START_MS + 999_999)
     np.testing.assert_array_equal(at_once, later)
     assert not np.array_equal(at_once, vector(after_visit, START_MS))
+
+
+def test_models_of_finished_logs_see_the_positive_actions_alone() -> None:
+    one = line()
+    one.take(click("u1", "a"), click("u1", "b", action="hide"), click("u1", "c", START_MS + 5000))
+    state = asked(one.states[U1])
+    assert query(state, one.live).positives is None
+
+    one.live.serve("ease", LinearAutoencoder(), "digest")
+    seen = query(state, one.live).positives
+
+    assert seen is not None
+    assert seen.keys.tolist() == [item_key("a"), item_key("c")]
+    assert seen.times_s.tolist() == [START_MS // 1000, START_MS // 1000 + 5]
+    assert seen.actions.tolist() == [config().action_table().spec("click").code] * 2
+    assert seen.user == hash_user("u1")
 
 
 def test_a_batch_asks_what_each_alone_would_ask(tmp_path: Path) -> None:

@@ -36,7 +36,9 @@ def list_for(user_id: str) -> RecommendationList:
         as_of=AsOf(partition=3, offset=41),
         now_ms=1,
         computed_at_ms=1_700_000_000_000,
-        models=ModelVersions(online=77, bundle="0123456789", items="", config=""),
+        models=ModelVersions(
+            online=77, bundles={"transformer": "01234567", "als": "89abcdef"}, items="", config=""
+        ),
     )
 
 

@@ -1,0 +1,67 @@
+"""Which rows of a bundle stand for which codes, while codes are given and retired?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from models.vocabulary import Vocabulary
+
+NO_ROW = -1
+"""Of a code whose item the bundle does not have."""
+
+
+class BundleCodes:
+    """The codes of a bundle's items.
+
+    Attributes:
+        row_of_code: int64, the row of each code's item, `NO_ROW` where there is none.
+        known: int32, the codes that have a row.
+    """
+
+    def __init__(self, keys_N: NDArray[np.uint64], vocabulary: Vocabulary) -> None:
+        """Begin without a look at the vocabulary.
+
+        Args:
+            keys_N: Of the items of the bundle's rows.
+            vocabulary: Which goes on changing.
+        """
+        self._vocabulary = vocabulary
+        self._order_N = np.argsort(keys_N)
+        self._sorted_keys_N = keys_N[self._order_N]
+        self._keys: NDArray[np.uint64] = np.empty(0, np.uint64)
+        self.row_of_code: NDArray[np.int64] = np.empty(0, np.int64)
+        self.known: NDArray[np.int32] = np.empty(0, np.int32)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def rows_of(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Return the row of each key's item, `NO_ROW` where there is none."""
+        if not len(self._sorted_keys_N):
+            return np.full(len(keys), NO_ROW)
+        place = np.searchsorted(self._sorted_keys_N, keys)
+        place = np.minimum(place, len(self._sorted_keys_N) - 1)
+        return np.where(self._sorted_keys_N[place] == keys, self._order_N[place], NO_ROW)
+
+    def follow(self) -> bool:
+        """Look up what codes were given or retired; whether there were any."""
+        keys = self._vocabulary.keys
+        if len(keys) == len(self._keys) and np.array_equal(keys, self._keys):
+            return False
+        self._keys = keys.copy()
+        self.row_of_code = self.rows_of(self._keys)
+        self.known = np.flatnonzero(self.row_of_code != NO_ROW).astype(np.int32)
+        return True
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether `follow` has not been asked since the batch began.
+
+        Within a batch codes are neither given to others nor retired, so that lengths tell.
+        """
+        return len(self._keys) != self._vocabulary.num_rows

@@ -1,0 +1,120 @@
+"""What does a model that learned from a finished log propose, and how does it score?
+
+    score = sign(z) log(1 + |z|),  z = (s - mean) / deviation
+
+s is the model's own score, mean and deviation are those of the whole catalogue for the user: models
+score on scales of their own, some give a few items almost everything, and the re-ranker weighs what
+it sees. The user is asked about anew with every list, from the positive actions of the state, as
+the model was trained on positive actions alone. Items that came later are missing, and so is
+everything for a user of whom the model knows no item.
+
+Shape letters: N items of the bundle.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.bundle_codes import NO_ROW, BundleCodes
+from models.item_index import largest
+from models.recommender import UserSequence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from models.questions import Query, Questions
+    from models.served import ServedModel
+    from models.vocabulary import Vocabulary
+
+_NOTHING = np.empty(0, np.int32)
+_SMALLEST = 1e-12
+
+
+class RecommenderSource:
+    """Recall and scores of one bundle, over a vocabulary that goes on changing."""
+
+    def __init__(
+        self,
+        name: str,
+        model: ServedModel,
+        vocabulary: Vocabulary,
+        *,
+        key_of: Callable[[str], int],
+    ) -> None:
+        """Serve a model.
+
+        Args:
+            name: Of the source.
+            model: The bundle's.
+            vocabulary: The codes of items.
+            key_of: An item id's key.
+        """
+        self.name = name
+        self._model = model
+        keys_N = np.array([key_of(item_id) for item_id in model.item_ids], np.uint64)
+        self._codes = BundleCodes(keys_N, vocabulary)
+
+    def recall(self, queries: Sequence[Query], num: int) -> list[NDArray[np.integer]]:
+        """The best by the model's own score."""
+        self._codes.follow()
+        rows = self._codes.row_of_code[self._codes.known]
+        found: list[NDArray[np.integer]] = []
+        for query in queries:
+            own_N = self._own_scores(query)
+            if own_N is None or not rows.size or num < 1:
+                found.append(_NOTHING)
+            else:
+                found.append(self._codes.known[largest(own_N[rows], num)])
+        return found
+
+    def score(self, asked: Questions) -> NDArray[np.float32]:
+        """NaN for items that the model does not know, and for users of whom it knows no item."""
+        scores = np.full(len(asked), np.nan, np.float32)
+        if self._codes.is_behind:
+            self._codes.follow()
+        for index, query in enumerate(asked.queries):
+            own_N = self._own_scores(query)
+            if own_N is not None:
+                part = asked.part(index)
+                rows = self._codes.row_of_code[asked.codes[part]]
+                np.copyto(scores[part], _rescaled(own_N, rows), where=rows != NO_ROW)
+        return scores
+
+    def _own_scores(self, query: Query) -> NDArray[np.float32] | None:
+        """What the model says of every item; None for a user of whom it knows no item.
+
+        One user at a time: a list must not depend, in its last bits, on who else is asked about.
+        """
+        if self.name not in query.kept:
+            query.kept[self.name] = self._computed(query)
+        own_N: NDArray[np.float32] | None = query.kept[self.name]
+        return own_N
+
+    def _computed(self, query: Query) -> NDArray[np.float32] | None:
+        if query.positives is None:
+            return None
+        items = self._codes.rows_of(query.positives.keys).astype(np.int32)
+        if not (items != NO_ROW).any():
+            return None
+        sequence = UserSequence(
+            user=query.positives.user,
+            items=items,
+            actions=query.positives.actions,
+            times_s=query.positives.times_s.astype(np.uint32),
+            now_s=query.now_ms // 1000,
+        )
+        own_N: NDArray[np.float32]
+        (own_N,) = self._model.scores([sequence])
+        return own_N
+
+
+def _rescaled(own_N: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the scores of some rows on the scale that all models share."""
+    deviation = max(float(own_N.std(dtype=np.float64)), _SMALLEST)
+    z = (own_N[rows] - own_N.mean(dtype=np.float64)) / deviation
+    scores: NDArray[np.float64] = np.copysign(np.log1p(np.abs(z)), z)
+    return scores.astype(np.float32)

@@ -1,0 +1,138 @@
+"""Every model of `headrace train` is trained, promoted, asked and rolled back under a worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import redis
+from click.testing import CliRunner
+
+from deploy.stack.broker import KafkaBroker
+from featurestore.events import Event, encode_event
+from featurestore.lists import RecommendationList, decode_list
+from models.bundle import load_bundle
+from models.registry import SERVABLE, load_recommender
+from streams.cli import _headrace
+from tests.integration.roles import running_learner, running_worker, until
+from tests.integration.stream_checks import produce
+from tests.streams.stream_events import START_MS, click
+
+NUM_PAIRS = 8
+NUM_LISTED = 4
+NOW_MS = START_MS + 10**8
+
+
+def habits(shift: int, *, num_users: int = 160) -> list[Event]:
+    """Users who take three pairs, each an item and what belongs to it: `b3` to `a3`, shifted."""
+    generator = np.random.default_rng(5)
+    events: list[Event] = []
+    for number in range(num_users):
+        for pair in generator.permutation(NUM_PAIRS)[:3].tolist():
+            for item_id in (f"a{pair}", f"b{(pair + shift) % NUM_PAIRS}"):
+                events.append(click(f"u{number}", item_id, START_MS + 60_000 * len(events)))
+    return events
+
+
+def best_of(scores: dict[str, float]) -> list[str]:
+    """The items of a list in the order of these scores."""
+    return sorted(scores, key=scores.__getitem__, reverse=True)[:NUM_LISTED]
+
+
+class Desk:
+    """The command line, on topics with this prefix."""
+
+    def __init__(self, kafka: str, prefix: str, folder: Path) -> None:
+        self._prefix = prefix
+        self._servers = {"HEADRACE_KAFKA": kafka, "HEADRACE_MODELS": str(folder)}
+
+    def run(self, *arguments: str) -> str:
+        names = ("events", "models")
+        settings = [f"--set=kafka.topics.{name}={self._prefix}{name}" for name in names]
+        done = CliRunner().invoke(_headrace, [*arguments, *settings], env=self._servers)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    def trained(self, name: str, source: str) -> tuple[str, dict[str, float]]:
+        """Train a model; returns the short digest of its bundle, and what it scores after `a3`."""
+        told = self.run("train", name, "--from", source).splitlines()[-1]
+        folder = Path(told.split(" in ")[1].split(": ")[0])
+        model = load_recommender(load_bundle(folder))
+        sequence = model.sequence("anybody", ["a3"], times_s=[NOW_MS // 1000], now_s=NOW_MS // 1000)
+        scores = dict(zip(model.item_ids, model.scores([sequence])[0].tolist(), strict=True))
+        del scores["a3"]
+        return told[:12], scores
+
+
+@pytest.mark.parametrize("name", SERVABLE)
+def test_a_trained_model_makes_lists_once_promoted_until_rolled_back(
+    name: str, kafka: KafkaBroker, redis_url: str, topics: str, tmp_path: Path
+) -> None:
+    events_topic, file = f"{topics}events", tmp_path / "shifted.jsonl"
+    file.write_bytes(b"".join(encode_event(event) + b"\n" for event in habits(4)))
+    produce(kafka.bootstrap, events_topic, habits(0))
+    sources = {
+        "online__extra_sources": ["transformer", name],
+        "online__initial_weights": f"{{{name} = 1.0, covisitation = 0.0}}",
+        "online__reranker__min_slates": 10**9,
+    }
+    desk = Desk(kafka.bootstrap, topics, tmp_path / "models")
+    first, first_scores = desk.trained(name, "kafka")
+    second, second_scores = desk.trained(name, str(file))
+    assert best_of(first_scores) != best_of(second_scores)
+    with (
+        running_learner(
+            tmp_path, kafka=kafka.bootstrap, redis_url=redis_url, prefix=topics, **sources
+        ),
+        running_worker(
+            tmp_path,
+            kafka=kafka.bootstrap,
+            redis_url=redis_url,
+            prefix=topics,
+            number=0,
+            retrieval__limits=f"{{{name} = 5, trending = 0, covisitation = 0, fresh = 0}}",
+            **sources,
+        ) as worker,
+        redis.Redis.from_url(redis_url) as client,
+    ):
+        until(
+            lambda: worker.metric("recsys_freshness_seconds_count") >= 6 * 160,
+            what="everything folded",
+        )
+        written = worker.metric('recsys_stage_duration_seconds_count{stage="log"')
+        until(lambda: worker.metric("recsys_replica_offset") >= written, what="everything learned")
+
+        def list_of(user_id: str) -> RecommendationList | None:
+            produce(kafka.bootstrap, events_topic, [click(user_id, "a3", NOW_MS)])
+            until(lambda: bool(client.exists(f"rec:{user_id}")), what=f"a list of {user_id}")
+            value = client.get(f"rec:{user_id}")
+            return decode_list(value) if isinstance(value, bytes) else None
+
+        def swapped(num: int) -> None:
+            swaps = f'recsys_model_swaps_total{{kind="offline-{name}"'
+            until(lambda: worker.metric(swaps) == num, what=f"swap {num}")
+
+        def is_listed(user_id: str, digest: str, scores: dict[str, float]) -> None:
+            made = list_of(user_id)
+            assert made is not None
+            assert made.models.bundles == {name: digest[:8]}
+            # Items that the model holds for equal may come in either order.
+            listed = [scores[item.item_id] for item in made.items[:NUM_LISTED]]
+            expected = [scores[item_id] for item_id in best_of(scores)]
+            np.testing.assert_allclose(listed, expected, atol=1e-5)
+            assert {item.source for item in made.items} == {name}
+
+        before = list_of("before")
+        assert before is not None
+        assert before.items == ()
+        desk.run("models", "promote", first, "--model", name)
+        swapped(1)
+        is_listed("with-first", first, first_scores)
+        desk.run("models", "promote", second, "--model", name)
+        swapped(2)
+        is_listed("with-second", second, second_scores)
+        assert second in desk.run("models", "list", "--model", name)
+        desk.run("models", "rollback", "--model", name)
+        swapped(3)
+        is_listed("back", first, first_scores)

@@ -1,0 +1,121 @@
+"""A model of a finished log as a source: what it proposes, what is missing, and on which scale."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from models.encoder_inputs import ActionSequence
+from models.recommender import UserSequence
+from models.recommender_source import RecommenderSource
+from models.retrieval import Query, Questions
+from models.vocabulary import Vocabulary, VocabularyConfig
+
+NOW_MS = 600_000
+
+
+class Fixed:
+    """A model that scores "d" far above "c", "b" and "a", and keeps what it was asked."""
+
+    item_ids: Sequence[str] = ("a", "b", "c", "d")
+
+    def __init__(self) -> None:
+        self.asked: list[UserSequence] = []
+
+    def scores(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:
+        self.asked += sequences
+        return np.tile(np.array([1, 2, 3, 1e6], np.float32), (len(sequences), 1))
+
+
+class Made:
+    """The source; its vocabulary has an item that the model lacks, and lacks one that it has."""
+
+    def __init__(self) -> None:
+        self.vocabulary = Vocabulary(VocabularyConfig(max_items=4, retire_share=0.25))
+        for item_id in ("new", "a", "b", "c"):
+            self.meet(item_id)
+        self.model = Fixed()
+        self.source = RecommenderSource("als", self.model, self.vocabulary, key_of=ord_of)
+
+    def meet(self, item_id: str, now_ms: int = 0) -> None:
+        self.vocabulary.add(item_id, ord_of(item_id), now_ms)
+
+    def names(self, codes: npt.NDArray[np.integer]) -> list[str]:
+        return [self.vocabulary.item_id(code) for code in codes.tolist()]
+
+
+def ord_of(item_id: str) -> int:
+    return ord(item_id[-1])
+
+
+def query(*item_ids: str) -> Query:
+    positives = ActionSequence(
+        keys=np.array([ord_of(item_id) for item_id in item_ids], np.uint64),
+        actions=np.arange(1, 1 + len(item_ids), dtype=np.uint8),
+        times_s=100 + np.arange(len(item_ids)),
+        user=7,
+    )
+    return Query(now_ms=NOW_MS, positives=positives)
+
+
+def test_items_with_a_code_are_proposed_best_first() -> None:
+    made = Made()
+
+    few, all_known = (made.source.recall([query("a")], num)[0] for num in (2, 9))
+
+    assert made.names(few) == ["c", "b"]
+    assert made.names(all_known) == ["c", "b", "a"]
+    assert made.source.recall([query("a")], 0)[0].size == 0
+
+
+def test_an_item_is_proposed_as_soon_as_it_has_a_code_and_no_longer_when_it_retires() -> None:
+    made = Made()
+    made.source.recall([query("a")], 9)
+
+    made.vocabulary.retire()
+    made.meet("d", now_ms=5)
+
+    assert made.names(made.source.recall([query("a")], 1)[0]) == ["d"]
+    assert "new" not in made.names(made.source.recall([query("a")], 9)[0])
+
+
+def test_scores_are_of_one_scale_and_missing_where_the_model_does_not_know_the_item() -> None:
+    made = Made()
+    codes = made.vocabulary.codes([ord_of(item_id) for item_id in ("c", "new", "a")])
+
+    scores = made.source.score(Questions.of_one(query("b"), codes))
+
+    own = np.array([1, 2, 3, 1e6])
+    z = (own - own.mean()) / own.std()
+    expected = np.sign(z) * np.log1p(np.abs(z))
+    np.testing.assert_allclose(scores, [expected[2], np.nan, expected[0]], rtol=1e-5)
+
+
+def test_nothing_is_said_of_users_of_whom_the_model_knows_no_item() -> None:
+    made = Made()
+    codes = made.vocabulary.codes([ord_of("a")])
+
+    for unknown in (query(), query("new"), Query(now_ms=NOW_MS)):
+        assert made.source.recall([unknown], 3)[0].size == 0
+        assert np.isnan(made.source.score(Questions.of_one(unknown, codes))).all()
+    assert made.model.asked == []
+
+
+def test_the_model_is_asked_once_a_query_and_about_one_user_at_a_time() -> None:
+    made = Made()
+    first, second = query("b", "new", "c"), query("a")
+    asked = Questions(
+        queries=[first, second],
+        codes=made.vocabulary.codes([ord_of("a"), ord_of("b")]),
+        sizes=np.array([1, 1]),
+    )
+
+    made.source.recall([first, second], 2)
+    made.source.score(asked)
+
+    one, other = made.model.asked
+    assert one.items.tolist() == [1, -1, 2]
+    assert one.actions.tolist() == [1, 2, 3]
+    assert one.times_s.tolist() == [100, 101, 102]
+    assert (one.user, one.now_s) == (7, 600)
+    assert other.items.tolist() == [0]
