@@ -7,6 +7,7 @@ in its order: then the tables are a pure function of that log.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -254,6 +255,16 @@ class OnlineModels:
     def delta_acknowledged(self) -> None:
         """Says that the delta last taken is where replicas will find it."""
         self.tables.delta_acknowledged()
+
+    def with_weights_of(self, other: OnlineModels) -> OnlineModels:
+        """A view of these counters, and of the items that they know, ranked by other weights.
+
+        Weights are those of the heads and of the re-ranker: they name no item by its code. The view
+        follows both sides and is only to be read.
+        """
+        view = copy(self)
+        view.click, view.choice, view.reranker = other.click, other.choice, other.reranker
+        return view
 
     def restore(self, payload: bytes) -> None:
         """Becomes what the snapshot holds.

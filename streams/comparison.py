@@ -107,6 +107,23 @@ def compare(runs: Mapping[str, Result]) -> Comparison:
     )
 
 
+def held_back(result: Result) -> Sequence[Contestant]:
+    """Hold the lists of which a part is known late against `asked`, which is the first.
+
+    Returns:
+        Nothing where the run made none, or evaluated no action.
+    """
+    actions = result.outcomes.actions
+    if not result.delayed or not actions.event:
+        return ()
+    names = [LIST, *(one.name for one in result.delayed)]
+    gains = [
+        _Gains(name, LIST, np.stack(_list_gains(int16(actions.asked[name]).astype(np.int64)), 1))
+        for name in names
+    ]
+    return _contestants(gains, int32(actions.user), _OF_A_LIST, _means)
+
+
 def _common(events: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.int32]:
     return reduce(np.intersect1d, events)
 
@@ -141,10 +158,9 @@ def _means(sums_RK: Floats, num_R: Floats) -> Floats:
     return means
 
 
+_OF_A_LIST: Final = ("HR@10", "HR@20", "NDCG@10", "MRR@20")
 LIST_METRICS: Final = tuple(
-    f"{kind} {metric}"
-    for kind in ("served", "asked")
-    for metric in ("HR@10", "HR@20", "NDCG@10", "MRR@20")
+    f"{kind} {metric}" for kind in ("served", "asked") for metric in _OF_A_LIST
 )
 
 

@@ -28,6 +28,7 @@ from featurestore.lists import RecommendationList
 from featurestore.state import EMPTY_STATE
 from models.vocabulary import UNKNOWN
 from streams.config import Config
+from streams.evaluation_delays import DelayedLists
 from streams.evaluation_lists import Judge, JudgedList, place_in
 from streams.evaluation_outcomes import OutcomeLog
 from streams.evaluation_plan import Plan, Start, plan
@@ -136,6 +137,9 @@ class _Run:
             first_event=planned.first,
             interval_ms=int(config.evaluation.train_interval_s * 1000),
         )
+        self._delays: DelayedLists | None = None
+        if config.evaluation.delays_s:
+            self._delays = DelayedLists(config, self._live, first_event=planned.first)
         self._outcomes: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._digest = blake2b(digest_size=16)
@@ -164,6 +168,8 @@ class _Run:
             self._refused[str(refusal.reason)] += 1
             self._process(place, None)
             return
+        if self._delays is not None:
+            self._delays.advance(place, event)
         verdict = None
         if self._plan.is_asked[place] and isinstance(event, Action):
             verdict = self._evaluated(place, event)
@@ -198,6 +204,7 @@ class _Run:
                 outcomes=dict(sorted(self._clicks.joins.items())),
             ),
             next_item=self._items.next_item(len(self._live.online.vocabulary)),
+            delayed=[] if self._delays is None else self._delays.figures(self._log),
             sources=self._items.sources(),
             models=self._items.models(),
             click=self._clicks.quality(),
@@ -226,6 +233,8 @@ class _Run:
         self._rankers.take(effects.record, learned)
         if self._trainer is not None:
             self._trainer.take(effects.record, place)
+        if self._delays is not None and event is not None:
+            self._delays.take(event, effects)
         for (_, outcome), number in effects.outcomes.items():
             self._outcomes[outcome] += number
             return Outcome(outcome)
@@ -241,7 +250,8 @@ class _Run:
             context=None if stored is None else stored.context,
             offset=place,
         )
-        self.num_lists += 1
+        delayed = {} if self._delays is None else self._delays.places(place, event)
+        self.num_lists += 1 + len(delayed)
         made = self._popular() if stored is None else stored.made
         return Verdict(
             served=place_in(made, item_id)
@@ -251,6 +261,7 @@ class _Run:
             is_popular=stored is None,
             is_never_seen=self._live.online.vocabulary.code(item_key(item_id)) == UNKNOWN,
             served_items=tuple([item.item_id for item in made.items]),
+            delayed=delayed,
         )
 
     def _popular(self) -> RecommendationList:

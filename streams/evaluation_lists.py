@@ -18,7 +18,7 @@ from models.vocabulary import UNKNOWN
 from streams.composition import build_list_builder, build_scorer
 from streams.config import Config
 from streams.evaluation_tally import Placing
-from streams.list_requests import ListRequest
+from streams.list_requests import Listing, ListRequest
 from streams.live import LiveModels
 from streams.queries import Asked, queries_of
 from streams.recommending import Ranked
@@ -74,6 +74,30 @@ class Judge:
             context: Of the user's last event.
             offset: Of the event that comes next.
         """
+        listing, request = self._listing(user_id, state, now_ms, context, offset)
+        return self.judged(listing.lists[0], listing.ranked[0], request.asked())
+
+    def made(
+        self,
+        user_id: UserId,
+        state: UserState,
+        *,
+        now_ms: int,
+        context: Context | None,
+        offset: int,
+    ) -> RecommendationList:
+        """Return the list alone; see `ask`."""
+        listing, _ = self._listing(user_id, state, now_ms, context, offset)
+        return listing.lists[0]
+
+    def _listing(
+        self,
+        user_id: UserId,
+        state: UserState,
+        now_ms: int,
+        context: Context | None,
+        offset: int,
+    ) -> tuple[Listing, ListRequest]:
         asked = Asked(user_id, state, now_ms, context)
         queries = queries_of(
             [asked],
@@ -85,7 +109,7 @@ class Judge:
         (listing,), _ = self._builder.build(
             [[request]], queries, self._live, computed_at_ms=now_ms, laps=NoLaps()
         )
-        return self.judged(listing.lists[0], listing.ranked[0], request.asked())
+        return listing, request
 
     def judged(self, made: RecommendationList, ranked: Ranked, asked: Asked) -> JudgedList:
         """Return a list with the orders that its candidates could have had."""

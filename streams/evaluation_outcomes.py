@@ -33,7 +33,8 @@ class ActionOutcomes(Struct, frozen=True, kw_only=True):
         served: int16 by name, the place of its item from 1 in the list that the store held (`list`)
             and in the order of each source and model; 0 for nowhere, -1 where there was no such
             order yet.
-        asked: The same for lists computed at the action's time.
+        asked: The same for lists computed at the action's time, and by their names for those of
+            which a part is known late.
     """
 
     event: bytes = b""
@@ -150,7 +151,7 @@ class OutcomeLog:
 
     def places(self, name: str) -> tuple[list[int], list[int]]:
         """Return the places, served and asked, in an order as long as there was one."""
-        served, asked = self._served[name], self._asked[name]
+        served, asked = self._served.get(name, ()), self._asked.get(name, ())
         return [one for one in served if one != ABSENT], [one for one in asked if one != ABSENT]
 
     def outcomes(self) -> Outcomes:

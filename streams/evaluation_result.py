@@ -6,7 +6,8 @@ null, never 0. docs/evaluation.md explains each.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+import math
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct, field
@@ -15,6 +16,8 @@ from streams.evaluation_outcomes import Outcomes
 from streams.result_file import Count, RunResult, Share
 
 RESULT_VERSION: Final = 2
+Part: TypeAlias = Literal["counters", "state", "weights"]
+"""What a list is made of, by the clock that keeps it fresh; `streams.evaluation_delays`."""
 
 
 class Ranked(Struct, frozen=True, kw_only=True):
@@ -53,6 +56,31 @@ class NextItem(Struct, frozen=True, kw_only=True):
     recall_miss: Count
     never_seen: Count
     popular_served: Count
+
+
+class Delayed(Struct, frozen=True, kw_only=True):
+    """Lists that were asked for as `asked` is, but for one part of what is known, which came late.
+
+    Attributes:
+        part: Which.
+        delay_s: How late, in event time; null where it was not renewed once the evaluation began.
+        asked: How high the items stood.
+    """
+
+    part: Part
+    delay_s: float | None
+    asked: Ranked = Ranked()
+
+    @classmethod
+    def by(cls, delay_s: float, part: Part) -> Delayed:
+        """Return lists without figures; an infinite delay is none."""
+        return cls(part=part, delay_s=delay_s if math.isfinite(delay_s) else None)
+
+    @property
+    def name(self) -> str:
+        """Their name among the outcomes."""
+        delay = "never" if self.delay_s is None else f"{self.delay_s:g} s"
+        return f"{self.part} {delay}"
 
 
 class ByRelevance(Struct, frozen=True, kw_only=True):
@@ -166,6 +194,7 @@ class Result(RunResult, frozen=True, kw_only=True):
         window: What was evaluated.
         attribution: The join.
         next_item: The headline.
+        delayed: The same actions where a part of what is known is late, by `evaluation.delays_s`.
         sources: Each recall source alone, ordering by its own score.
         models: Each order of the same candidates: the re-ranker's, the tuned source order, that of
             p(click), the choice head's.
@@ -183,6 +212,7 @@ class Result(RunResult, frozen=True, kw_only=True):
     window: Window
     attribution: AttributionRule
     next_item: NextItem
+    delayed: list[Delayed] = field(default_factory=list)
     sources: dict[str, ServedAndAsked]
     models: dict[str, ServedAndAsked]
     click: ClickQuality

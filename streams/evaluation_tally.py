@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,6 +42,7 @@ class Verdict:
         is_popular: Whether the store held only the list for users who have none.
         is_never_seen: Whether the item had not occurred in the log.
         served_items: The items of the list that the store held.
+        delayed: Places of its item in lists of which a part is known late, by their names.
     """
 
     served: Placing
@@ -49,6 +50,7 @@ class Verdict:
     is_popular: bool
     is_never_seen: bool
     served_items: tuple[str, ...]
+    delayed: Mapping[str, int] = field(default_factory=dict)
 
 
 class ItemTally:
@@ -80,7 +82,10 @@ class ItemTally:
         # Whoever has no list of their own reads the popular one, whatever makes the others'.
         in_lists = {name: known.get(name, served.in_list) for name in by_name}
         self._log.add_action(
-            event, user_id, {LIST: served.in_list, **in_lists}, {LIST: asked.in_list, **by_name}
+            event,
+            user_id,
+            {LIST: served.in_list, **in_lists},
+            {LIST: asked.in_list, **by_name, **verdict.delayed},
         )
         self._sources.update(asked.by_source)
         self._models.update(asked.by_model)

@@ -1,4 +1,4 @@
-"""What do runs look like? One picture: the figures with their intervals, and their course.
+"""What do runs look like? The figures with their intervals, their course, and their age.
 
 Drawn as SVG, the same bytes for the same runs.
 """
@@ -6,6 +6,7 @@ Drawn as SVG, the same bytes for the same runs.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -13,9 +14,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from streams.comparison import Comparison, Contestant
+from streams.comparison import Comparison, Contestant, Interval, held_back
 from streams.evaluation_outcomes import LIST, float32, int16, int32
-from streams.evaluation_result import Result
+from streams.evaluation_result import Delayed, Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,11 +41,68 @@ def picture(runs: Mapping[str, Result], comparison: Comparison) -> bytes:
         for axis, metric in zip((left, middle), _BARS[is_list], strict=True):
             _bars(axis, metric, contestants, with_names=axis is left)
         _course(right, runs, is_list=is_list)
+    return _svg(figure)
+
+
+def _svg(figure: Figure) -> bytes:
     drawn = io.StringIO()
     # Without them, names within the file and its date would differ from run to run.
     with mpl.rc_context({"svg.hashsalt": "headrace"}):
         figure.savefig(drawn, format="svg", metadata={"Date": None})
     return drawn.getvalue().encode()
+
+
+def freshness_picture(result: Result) -> bytes:
+    """Return what lists are worth by the age of each part of what is known, as SVG.
+
+    Args:
+        result: Of a run with `evaluation.delays_s`, and at least one evaluated action.
+    """
+    asked, *others = held_back(result)
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    late = sorted(zip(result.delayed, others, strict=True), key=lambda one: _age_s(one[0]))
+    ages = list(dict.fromkeys(known.delay_s for known, _ in late))
+    for axis, metric in zip(figure.subplots(1, 2), ("HR@20", "MRR@20"), strict=True):
+        for part in dict.fromkeys(known.part for known in result.delayed):
+            found = [one.figures[metric] for known, one in late if known.part == part]
+            _line(axis, part, [asked.figures[metric], *found])
+        axis.set_xticks(range(len(ages) + 1), ["now", *map(_age, ages)])
+        axis.set_title(f"asked {metric}", fontsize=10)
+        axis.set_xlabel("what is known of this part is older by", fontsize=9)
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    return _svg(figure)
+
+
+def _line(axis: Axes, label: str, found: Sequence[Interval]) -> None:
+    values = np.array([one.value for one in found])
+    errors = [values - [one.low for one in found], [one.high for one in found] - values]
+    axis.errorbar(
+        range(len(found)),
+        values,
+        yerr=np.maximum(errors, 0),
+        marker="o",
+        markersize=4,
+        capsize=2,
+        label=label,
+    )
+
+
+def _age_s(known: Delayed) -> float:
+    return math.inf if known.delay_s is None else known.delay_s
+
+
+def _age(delay_s: float | None) -> str:
+    """Return how a delay is written on an axis.
+
+    >>> _age(600.0), _age(5400.0), _age(45.0), _age(None)
+    ('10 min', '1.5 h', '45 s', 'never renewed')
+    """
+    if delay_s is None:
+        return "never renewed"
+    scales = ((3600, "h"), (60, "min"), (1, "s"))
+    size_s, unit = next(((size, unit) for size, unit in scales if delay_s >= size), (1, "s"))
+    return f"{delay_s / size_s:g} {unit}"
 
 
 def _bars(axis: Axes, metric: str, contestants: Sequence[Contestant], *, with_names: bool) -> None:

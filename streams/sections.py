@@ -174,22 +174,32 @@ class EvaluationConfig:
     Attributes:
         rankers: Names among `models.slate_ranker.RANKERS`.
         train_interval_s: Event time between two trainings of those that are not online.
+        delays_s: By so much a part of what is known comes late for the lists of
+            `streams.evaluation_delays`; infinite for what the evaluation never renews.
     """
 
     rankers: tuple[str, ...] = ()
     train_interval_s: float = 3600.0
+    delays_s: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what is no ranker.
+        """Refuse what is no ranker, no interval, no delay.
 
         Raises:
-            ValueError: Naming them.
+            ValueError: Naming every bad value.
         """
+        bad = []
         if unknown := sorted(set(self.rankers) - set(RANKERS)):
             expected, found = ", ".join(RANKERS), ", ".join(unknown)
-            raise ValueError(f"evaluation.rankers among {expected} (found {found})")
+            bad.append(f"evaluation.rankers among {expected} (found {found})")
         if self.train_interval_s <= 0:
-            raise ValueError(f"evaluation.train_interval_s above 0 (found {self.train_interval_s})")
+            bad.append(f"evaluation.train_interval_s above 0 (found {self.train_interval_s})")
+        delays_s = self.delays_s
+        if len(set(delays_s)) < len(delays_s) or not all(delay_s >= 0 for delay_s in delays_s):
+            found = ", ".join(map(str, delays_s))
+            bad.append(f"evaluation.delays_s different ones from 0 on, or inf (found {found})")
+        if bad:
+            raise ValueError("; ".join(bad))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from streams.commands.offline_protocols import (
 )
 from streams.commands.options import config_from, with_config
 from streams.commands.tables import figure
-from streams.comparison import NotComparable, compare
+from streams.comparison import NotComparable, compare, held_back
 from streams.evaluate import Evaluation
 from streams.evaluate import evaluate as run_evaluation
 from streams.evaluation_plan import Start
@@ -135,11 +135,13 @@ def evaluate(
 
 def _draw(out: Path, result: Result) -> None:
     """Put the run's picture beside its result, if anything was evaluated."""
-    from streams.pictures import picture  # noqa: PLC0415  # matplotlib takes a second to import
+    from streams.pictures import freshness_picture, picture  # noqa: PLC0415  # matplotlib is slow
 
     runs = {out.stem: result}
     with contextlib.suppress(NotComparable):
         out.with_suffix(".svg").write_bytes(picture(runs, compare(runs)))
+    if held_back(result):
+        out.with_suffix(".freshness.svg").write_bytes(freshness_picture(result))
 
 
 def _print(console: Console, result: Result) -> None:
@@ -151,6 +153,7 @@ def _print(console: Console, result: Result) -> None:
         table.add_row("served", *_cells(found.served))
         table.add_row("asked", *_cells(found.asked))
         console.print(table)
+    _print_late(console, result)
     click_quality = result.click
     if click_quality is not None:
         table = Table(title=f"p(click), {click_quality.impressions:,} shown items")
@@ -168,6 +171,24 @@ def _print(console: Console, result: Result) -> None:
     console.print(
         f"{cost.events:,} events in {cost.cpu_s:.0f} CPU s, at most {cost.peak_rss_mb:.0f} MB"
     )
+
+
+def _print_late(console: Console, result: Result) -> None:
+    """What is lost where a part is known late, with intervals over users."""
+    late = held_back(result)[1:]
+    if not late:
+        return
+    table = Table(title="asked, with one part known late, and what that costs")
+    for name in ("", "HR@20", "", "MRR@20", ""):
+        table.add_column(name)
+    for one in late:
+        cells = [one.run]
+        for metric in ("HR@20", "MRR@20"):
+            lost = one.differences[metric]
+            cells.append(figure(one.figures[metric].value))
+            cells.append(f"{lost.value:+.4f} [{lost.low:+.4f}, {lost.high:+.4f}]")
+        table.add_row(*cells)
+    console.print(table)
 
 
 def _cells(ranked: Ranked) -> tuple[str, ...]:
