@@ -82,7 +82,7 @@ def test_no_other_figure_knows_of_them(tmp_path: Path) -> None:
 def test_what_is_never_renewed_is_what_was_known_when_the_evaluation_began(
     tmp_path: Path, part: Part
 ) -> None:
-    events, config = shop(250), late_by(NEVER)
+    events, config = shop(200), late_by(9, NEVER)
     result = run(written(tmp_path, events), config=config, sample=0.5)
     first = result.window.evaluate_from_event
     stopped, going_on = OneProcess(config), OneProcess(config)
