@@ -88,6 +88,19 @@ def test_an_evaluation_writes_a_result_that_the_schema_accepts(
     assert result.next_item.evaluated > 0
     assert f"next item, {result.next_item.evaluated} actions" in done.output
     assert "150 events in " in done.output
+    assert not (tmp_path / "RESULT.freshness.svg").exists()
+
+
+def test_what_a_late_part_costs_is_told_and_drawn(events_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "RESULT.json"
+    arguments = ["evaluate", str(events_file), "--out", str(out), "--evaluate-from", "0.4"]
+    settings = ("actions.rating={code=8, weight=1.0, is_label=true}", "evaluation.delays_s=[inf]")
+    done = CliRunner().invoke(_headrace, [*arguments, "--set", settings[0], "--set", settings[1]])
+    assert done.exit_code == 0, (done.output, done.exception)
+
+    for part in ("counters", "state", "weights"):
+        assert f"{part} never" in done.output
+    assert (tmp_path / "RESULT.freshness.svg").read_bytes().startswith(b"<?xml")
 
 
 def test_a_start_that_is_none_is_a_matter_of_usage(events_file: Path) -> None:
