@@ -25,11 +25,11 @@ from models.choice_head import ChoiceHead, Prior
 from models.online import OnlineConfig, OnlineModels
 from models.retrieval import RetrievalConfig
 from streams.config_reader import Problem, Secret, read_section
+from streams.evaluation_config import EvaluationConfig
 from streams.metric_families import COUNTING_SOURCES, EXTRA_SOURCES
 from streams.sections import (
     AttributionConfig,
     ContributionConfig,
-    EvaluationConfig,
     FeaturesConfig,
     KafkaConfig,
     LearnerConfig,

@@ -79,7 +79,7 @@ class Delayed(Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """Their name among the outcomes."""
-        delay = "never" if self.delay_s is None else f"{self.delay_s:g} s"
+        delay = "never" if self.delay_s is None else f"{self.delay_s:.15g} s"
         return f"{self.part} {delay}"
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from featurestore.store import MAX_LISTS_PER_COMMIT
-from models.slate_ranker import RANKERS
 from streams.config_reader import Secret
 
 
@@ -165,41 +164,6 @@ class FeaturesConfig:
     context_buckets: int = 64
     position_context: tuple[str, ...] = ("device",)
     sources: tuple[str, ...] = ("trending", "covisitation", "fresh", "transformer")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationConfig:
-    """What `headrace evaluate` compares beside the system's own lists and predictions.
-
-    Attributes:
-        rankers: Names among `models.slate_ranker.RANKERS`.
-        train_interval_s: Event time between two trainings of those that are not online.
-        delays_s: By so much a part of what is known comes late for the lists of
-            `streams.evaluation_delays`; infinite for what the evaluation never renews.
-    """
-
-    rankers: tuple[str, ...] = ()
-    train_interval_s: float = 3600.0
-    delays_s: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse what is no ranker, no interval, no delay.
-
-        Raises:
-            ValueError: Naming every bad value.
-        """
-        bad = []
-        if unknown := sorted(set(self.rankers) - set(RANKERS)):
-            expected, found = ", ".join(RANKERS), ", ".join(unknown)
-            bad.append(f"evaluation.rankers among {expected} (found {found})")
-        if self.train_interval_s <= 0:
-            bad.append(f"evaluation.train_interval_s above 0 (found {self.train_interval_s})")
-        delays_s = self.delays_s
-        if len(set(delays_s)) < len(delays_s) or not all(delay_s >= 0 for delay_s in delays_s):
-            found = ", ".join(map(str, delays_s))
-            bad.append(f"evaluation.delays_s different ones from 0 on, or inf (found {found})")
-        if bad:
-            raise ValueError("; ".join(bad))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from streams.evaluation_delays import PARTS, KnownUser, Past
 from streams.evaluation_lists import Judge, place_in
 from streams.evaluation_outcomes import LIST, int16, int32
 from streams.evaluation_plan import Start, plan
-from streams.evaluation_result import Part, Result
+from streams.evaluation_result import Delayed, Part, Result
 from streams.event_file import read_values
 from streams.live import LiveModels
 from streams.one_process import OneProcess
@@ -245,13 +245,19 @@ def test_every_bad_setting_of_the_evaluation_is_told_at_once() -> None:
         config_of({"evaluation": {"delays_s": [60, -1], "train_interval_s": 0, "rankers": ["x"]}})
     message = str(refused.value)
 
-    for part in ("delays_s different ones from 0 on, or inf (found 60.0, -1.0)", "found x"):
+    for part in ("delays_s different ones from 0 on, or inf (found [60.0, -1.0])", "found x"):
         assert part in message
     assert "train_interval_s above 0" in message
     with pytest.raises(ConfigRefused, match="delays_s"):
         late_by(60, 60)
     with pytest.raises(ConfigRefused, match="delays_s"):
         late_by(float("nan"))
+
+
+def test_two_delays_have_two_names_however_long_they_are() -> None:
+    names = [Delayed.by(delay_s, "state").name for delay_s in (0.5, 3_600_000, 3_600_001, NEVER)]
+
+    assert names == ["state 0.5 s", "state 3600000 s", "state 3600001 s", "state never"]
 
 
 def test_a_view_has_the_counters_of_one_and_the_weights_of_the_other() -> None:

@@ -1,0 +1,42 @@
+"""What does `headrace evaluate` compare with the system's own lists and predictions?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.slate_ranker import RANKERS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationConfig:
+    """The section `[evaluation]`; it changes no list.
+
+    Attributes:
+        rankers: Names among `models.slate_ranker.RANKERS`.
+        train_interval_s: Event time between two trainings of those that are not online.
+        delays_s: By which a part of what is known is late (`streams.evaluation_delays`), or inf.
+    """
+
+    rankers: tuple[str, ...] = ()
+    train_interval_s: float = 3600.0
+    delays_s: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what is no ranker, no interval, no delay.
+
+        Raises:
+            ValueError: Naming every bad value.
+        """
+        unknown = [name for name in self.rankers if name not in RANKERS]
+        delays_s = {delay_s for delay_s in self.delays_s if delay_s >= 0}
+        is_delay = len(delays_s) == len(self.delays_s)
+        checks = [
+            (not unknown, f"rankers among {', '.join(RANKERS)} (found {', '.join(unknown)})"),
+            (
+                self.train_interval_s > 0,
+                f"train_interval_s above 0 (found {self.train_interval_s})",
+            ),
+            (is_delay, f"delays_s different ones from 0 on, or inf (found {list(self.delays_s)})"),
+        ]
+        if bad := [expected for holds, expected in checks if not holds]:
+            raise ValueError(", ".join(bad))
