@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from models.click_head import Engine
-    from models.slate_ranker import SlateShape
+    from models.slate_ranker import Predicts, SlateShape
 
 _FILE = "tables"
 
@@ -29,9 +29,9 @@ class OnlineRanker:
         self._tables = TableSet([self._head.table])
 
     @property
-    def gives_probabilities(self) -> bool:
+    def predicts(self) -> Predicts:
         """See `SlateRanker`, as all of these."""
-        return self._head.gives_probabilities
+        return "clicks" if self._head.gives_probabilities else "order"
 
     def predicted(
         self, relevance: NDArray[np.integer], examination: NDArray[np.integer]
@@ -48,6 +48,7 @@ class OnlineRanker:
         relevance: NDArray[np.integer],
         examination: NDArray[np.integer],
         labels: NDArray[np.bool_],
+        watch_times: NDArray[np.float64] | None = None,  # noqa: ARG002 - of the contract
     ) -> None:
         """One step."""
         self._head.learn(relevance, examination, labels)

@@ -8,7 +8,7 @@ be clicked. Adding one is a file and a line of `RANKERS`; the contract suite
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+Predicts: TypeAlias = Literal["clicks", "order", "watch_time"]
+"""What a prediction is: p(click), no more than an order of a slate's items, or a watch time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +38,8 @@ class SlateRanker(Protocol):
     """One ranker; nothing that it is given is changed."""
 
     @property
-    def gives_probabilities(self) -> bool:
-        """Whether `predicted` is p(click), and not only an order of a slate's items."""
+    def predicts(self) -> Predicts:
+        """What `predicted` says."""
 
     def predicted(
         self, relevance: NDArray[np.integer], examination: NDArray[np.integer]
@@ -51,8 +54,17 @@ class SlateRanker(Protocol):
         relevance: NDArray[np.integer],
         examination: NDArray[np.integer],
         labels: NDArray[np.bool_],
+        watch_times: NDArray[np.float64] | None = None,
     ) -> None:
-        """Take a slate whose clicks are known; a ranker of the trainer's only logs it."""
+        """Take a slate whose clicks are known; a ranker of the trainer's only logs it.
+
+        Args:
+            relevance: int[N, R].
+            examination: int[N, E].
+            labels: bool[N], which items were clicked.
+            watch_times: float64[N], how long each was watched; NaN where nobody knows, and None
+                where that is so of all. Only rankers that predict watch times read it.
+        """
 
     def refresh(self) -> SlateRanker | None:
         """Return a ranker trained on all that was logged; None for one that learns at once.
@@ -87,6 +99,18 @@ def _xgboost(shape: SlateShape, objective: XgboostObjective) -> SlateRanker:
     return XgboostRanker(shape, XgboostConfig(objective=objective))
 
 
+def _wide_deep(shape: SlateShape) -> SlateRanker:
+    from models.wide_deep_ranker import WideDeepRanker  # noqa: PLC0415 - see above
+
+    return WideDeepRanker(shape)
+
+
+def _watch_time(shape: SlateShape) -> SlateRanker:
+    from models.watch_time_ranker import WatchTimeRanker  # noqa: PLC0415 - see above
+
+    return WatchTimeRanker(shape)
+
+
 if TYPE_CHECKING:
     from models.click_head import Engine
     from models.xgboost_ranker import XgboostObjective
@@ -99,5 +123,10 @@ RANKERS: Final[dict[str, Callable[[SlateShape], SlateRanker]]] = {
     "xgboost_slate": lambda shape: _xgboost(shape, "slate"),
     "xgboost_logistic": lambda shape: _xgboost(shape, "binary:logistic"),
     "xgboost_ndcg": lambda shape: _xgboost(shape, "rank:ndcg"),
+    "wide_deep": _wide_deep,
+    "watch_time": _watch_time,
 }
 """Every ranker by its name."""
+
+OF_WATCH_TIMES: Final = frozenset({"watch_time"})
+"""Those that learn from watch times alone: a log without any teaches them nothing."""

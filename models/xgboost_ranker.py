@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from models.slate_ranker import SlateShape
+    from models.slate_ranker import Predicts, SlateShape
 
 XgboostObjective: TypeAlias = Literal["slate", "binary:logistic", "rank:ndcg"]
 
@@ -74,9 +74,9 @@ class XgboostRanker:
         self._labels: list[NDArray[np.bool_]] = []
 
     @property
-    def gives_probabilities(self) -> bool:
+    def predicts(self) -> Predicts:
         """See `SlateRanker`, as all of these."""
-        return self._config.objective != "rank:ndcg"
+        return "order" if self._config.objective == "rank:ndcg" else "clicks"
 
     def predicted(
         self, relevance: NDArray[np.integer], examination: NDArray[np.integer]
@@ -87,7 +87,7 @@ class XgboostRanker:
         utilities = self._utilities(self._bins(relevance, examination).astype(np.float32))
         if self._config.objective == "binary:logistic":
             return sigmoid(utilities)
-        return slate_probabilities(utilities) if self.gives_probabilities else utilities
+        return utilities if self.predicts == "order" else slate_probabilities(utilities)
 
     def scores(self, relevance: NDArray[np.integer]) -> NDArray[np.float64]:
         """By the trees' branches for those without a position."""
@@ -104,6 +104,7 @@ class XgboostRanker:
         relevance: NDArray[np.integer],
         examination: NDArray[np.integer],
         labels: NDArray[np.bool_],
+        watch_times: NDArray[np.float64] | None = None,  # noqa: ARG002 - of the contract
     ) -> None:
         """Log it for the next training."""
         if len(labels):

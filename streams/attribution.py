@@ -16,6 +16,7 @@ or beyond the cap a late click counts as an orphan.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, TypeAlias
@@ -89,6 +90,8 @@ class ClosedSlate:
         slate: The slate.
         outcome: How it ended.
         clicked: Indices of the positives, ascending.
+        watched: How long each of them was watched, as far as the label actions said so: the sum of
+            their `value`s.
         first_click_delay_ms: Event time from the impression to the first click; 0 without one.
     """
 
@@ -96,6 +99,7 @@ class ClosedSlate:
     outcome: JoinOutcome
     clicked: tuple[int, ...]
     first_click_delay_ms: int
+    watched: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def is_learned(self) -> bool:
@@ -107,6 +111,12 @@ class ClosedSlate:
         labels = np.zeros(len(self.slate.items), np.bool_)
         labels[list(self.clicked)] = True
         return labels
+
+    def watch_times(self) -> npt.NDArray[np.float64]:
+        """Return float64[N]: how long each item was watched, NaN where nobody said."""
+        times = np.full(len(self.slate.items), np.nan)
+        times[list(self.watched)] = list(self.watched.values())
+        return times
 
 
 @dataclass(slots=True, eq=False)
@@ -121,16 +131,19 @@ class _Entry:
     names: tuple[_SlateName, ...]
     items: tuple[str, ...]
     clicked: list[int] = field(default_factory=list)
+    watched: dict[int, float] = field(default_factory=dict)
     first_click_delay_ms: int = 0
     is_open: bool = True
     is_repeated: bool = False
 
-    def click(self, index: int, event_ms: int, *, is_counted: bool) -> None:
-        self.is_repeated |= not is_counted
+    def click(self, index: int, action: ActionRow, event_ms: int) -> None:
+        self.is_repeated |= not action.is_counted
         if self.slate is not None and not self.clicked:
             self.first_click_delay_ms = max(0, event_ms - self.slate.shown_at_ms)
         if index not in self.clicked:
             self.clicked.append(index)
+        if action.value is not None:
+            self.watched[index] = self.watched.get(index, 0.0) + action.value
 
 
 class Attribution:
@@ -199,7 +212,7 @@ class Attribution:
             return JoinOutcome.ORPHAN_CLICK, None
         if not entry.is_open:
             return JoinOutcome.LATE, None
-        entry.click(entry.items.index(item_id), event_ms, is_counted=action.is_counted)
+        entry.click(entry.items.index(item_id), action, event_ms)
         if self._config.after_click_ms > 0:
             if len(entry.clicked) == 1:
                 queue = self._clicked.setdefault(partition, deque())
@@ -272,4 +285,5 @@ def _closed(entry: _Entry, outcome: JoinOutcome | None = None) -> ClosedSlate:
         outcome=outcome,
         clicked=tuple(sorted(entry.clicked)),
         first_click_delay_ms=entry.first_click_delay_ms,
+        watched=entry.watched,
     )

@@ -37,6 +37,7 @@ from streams.evaluation_result import (
     AttributionRule,
     Cost,
     Ingested,
+    RankerCost,
     Result,
     Window,
 )
@@ -45,6 +46,7 @@ from streams.event_file import read_values
 from streams.one_process import OneProcess
 from streams.popular import popular_list
 from streams.queries import Asked
+from streams.watch_times import check_watch_times
 
 if TYPE_CHECKING:
     from streams.evaluation_training import EvaluationTrainer
@@ -87,6 +89,7 @@ def evaluate(
 
     Raises:
         EventFileError: The file cannot be read.
+        NoWatchTimes: A ranker of watch times is to be compared on a log without any.
     """
     cpu_s, wall_s = time.process_time(), time.monotonic()
     planned = plan(
@@ -96,6 +99,8 @@ def evaluate(
         sample=evaluation.sample,
         seed=evaluation.seed,
     )
+    values = read_values(evaluation.path)
+    check_watch_times(config.evaluation.rankers, values, config.action_table())
     run = _Run(config, planned)
     with tempfile.TemporaryDirectory(prefix="headrace-evaluate-") as folder:
         if evaluation.train_interval_ms is not None:
@@ -113,6 +118,7 @@ def evaluate(
         events=planned.num_events,
         lists=run.num_lists,
         training_cpu_s=run.training_cpu_s,
+        rankers=run.ranker_costs,
     )
     return run.result(evaluation, cost)
 
@@ -158,6 +164,11 @@ class _Run:
     def training_cpu_s(self) -> float:
         """Processor time that deep models were trained in."""
         return 0.0 if self._trainer is None else self._trainer.cpu_s
+
+    @property
+    def ranker_costs(self) -> dict[str, RankerCost]:
+        """What each compared ranker took."""
+        return self._rankers.costs()
 
     def take(self, place: int, value: bytes) -> None:
         """Take the event at one place of the file in."""

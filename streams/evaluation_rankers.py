@@ -19,14 +19,16 @@ import numpy.typing as npt
 from featurestore.features import FeatureLayout
 from models.evaluation import ClickEvaluation
 from models.slate_ranker import RANKERS, SlateRanker, SlateShape
+from models.watch_evaluation import WatchEvaluation
 from streams.attribution import ClosedSlate, JoinOutcome
-from streams.evaluation_result import ByRelevance, ClickQuality
+from streams.evaluation_result import ByRelevance, RankerCost, RankerQuality, WatchQuality
 from streams.examples import ExamplesRecord, ImpressionRow, unpack_int32
 from streams.learner_fold import LearnEffects
 
 MIN_TRAINING_MS: Final = 300_000
 
 _Matrix = npt.NDArray[np.int32]
+_Floats = npt.NDArray[np.float64]
 
 
 @dataclass(slots=True)
@@ -35,12 +37,27 @@ class _Entrant:
 
     ranker: SlateRanker
     waiting: list[tuple[int, SlateRanker]] = field(default_factory=list)
-    said: dict[int, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = field(
-        default_factory=dict
-    )
+    said: dict[int, tuple[_Floats, _Floats]] = field(default_factory=dict)
     as_shown: ClickEvaluation = field(default_factory=ClickEvaluation)
     by_relevance: ClickEvaluation = field(default_factory=ClickEvaluation)
+    watched: WatchEvaluation = field(default_factory=WatchEvaluation)
     num_slates: int = 0
+    num_predicted: int = 0
+    predicting_s: float = 0.0
+    learning_s: float = 0.0
+
+    def predict(self, row: ImpressionRow, relevance: _Matrix, examination: _Matrix) -> None:
+        began_s = time.process_time()
+        as_shown = self.ranker.predicted(relevance, examination)
+        self.said[row.offset] = as_shown, self.ranker.scores(relevance)
+        self.predicting_s += time.process_time() - began_s
+        self.num_predicted += 1
+
+    def learn(self, closed: ClosedSlate, relevance: _Matrix, examination: _Matrix) -> None:
+        labels, watch_times = closed.is_clicked(), closed.watch_times()
+        began_s = time.process_time()
+        self.ranker.learn(relevance, examination, labels, watch_times)
+        self.learning_s += time.process_time() - began_s
 
     def use_what_is_ready(self, now_ms: int) -> None:
         while self.waiting and self.waiting[0][0] <= now_ms:
@@ -50,14 +67,22 @@ class _Entrant:
         began_s = time.process_time()
         # What is still in training when the next is due has the same log: the newest is enough.
         trained = (self.waiting[-1][1] if self.waiting else self.ranker).refresh()
+        took_s = time.process_time() - began_s
+        self.learning_s += took_s
         if trained is not None:
-            took_ms = int((time.process_time() - began_s) * 1000)
-            self.waiting.append((now_ms + max(MIN_TRAINING_MS, took_ms), trained))
+            self.waiting.append((now_ms + max(MIN_TRAINING_MS, int(took_s * 1000)), trained))
 
-    def quality(self) -> ClickQuality:
+    def judge(self, closed: ClosedSlate, as_shown: _Floats, by_relevance: _Floats) -> None:
+        labels = closed.is_clicked()
+        self.as_shown.add(as_shown, labels)
+        self.by_relevance.add(by_relevance, labels)
+        self.watched.add(as_shown, labels, closed.watch_times())
+        self.num_slates += 1
+
+    def quality(self) -> RankerQuality:
         shown, relevance = self.as_shown.report(), self.by_relevance.report()
-        is_p = self.ranker.gives_probabilities
-        return ClickQuality(
+        is_p = self.ranker.predicts == "clicks"
+        return RankerQuality(
             ne=shown.ne if is_p else None,
             auc=shown.auc,
             mrr=shown.mrr,
@@ -67,6 +92,17 @@ class _Entrant:
             slates=self.num_slates,
             clicks=shown.num_clicks,
             relevance=ByRelevance(auc=relevance.auc, mrr=relevance.mrr),
+            watched=self._watch_quality(),
+        )
+
+    def _watch_quality(self) -> WatchQuality:
+        watched = self.watched.report()
+        is_watch_time = self.ranker.predicts == "watch_time"
+        return WatchQuality(
+            mispredicted=watched.mispredicted,
+            calibration=watched.calibration if is_watch_time else None,
+            slates=watched.num_slates,
+            unknown=watched.num_unknown,
         )
 
 
@@ -103,9 +139,20 @@ class EvaluationRankers:
         for closed in effects.closed:
             self._settle(closed)
 
-    def quality(self) -> dict[str, ClickQuality]:
+    def quality(self) -> dict[str, RankerQuality]:
         """Return the figures of each."""
         return {name: entrant.quality() for name, entrant in self._entrants.items()}
+
+    def costs(self) -> dict[str, RankerCost]:
+        """Return what each cost so far."""
+        return {
+            name: RankerCost(
+                predicting_s=entrant.predicting_s,
+                learning_s=entrant.learning_s,
+                slates=entrant.num_predicted,
+            )
+            for name, entrant in self._entrants.items()
+        }
 
     def _advance(self, now_ms: int) -> None:
         if self._due_ms is None:
@@ -120,25 +167,19 @@ class EvaluationRankers:
     def _predict(self, row: ImpressionRow) -> None:
         relevance, examination = _matrices(row)
         for entrant in self._entrants.values():
-            entrant.said[row.offset] = (
-                entrant.ranker.predicted(relevance, examination),
-                entrant.ranker.scores(relevance),
-            )
+            entrant.predict(row, relevance, examination)
 
     def _settle(self, closed: ClosedSlate) -> None:
         row = closed.slate.row
         relevance, examination = _matrices(row)
-        labels = closed.is_clicked()
         for entrant in self._entrants.values():
             as_shown, by_relevance = entrant.said.pop(row.offset)
             if closed.outcome is JoinOutcome.EVICTED:
                 continue
             if row.offset >= self._first_event:
-                entrant.as_shown.add(as_shown, labels)
-                entrant.by_relevance.add(by_relevance, labels)
-                entrant.num_slates += 1
+                entrant.judge(closed, as_shown, by_relevance)
             if closed.is_learned:
-                entrant.ranker.learn(relevance, examination, labels)
+                entrant.learn(closed, relevance, examination)
 
 
 def _matrices(row: ImpressionRow) -> tuple[_Matrix, _Matrix]:

@@ -117,6 +117,47 @@ class ClickQuality(Struct, frozen=True, kw_only=True):
     relevance: ByRelevance = ByRelevance()
 
 
+class WatchQuality(Struct, frozen=True, kw_only=True):
+    """How well watch times were foreseen, by the items as shown.
+
+    Attributes:
+        mispredicted: Share of the watch time, over pairs of an item clicked and one of its slate
+            that was not, of which the second scored higher; equal scores count half.
+        calibration: Predicted over observed watch time, of rankers that predict it.
+        slates: Whose watch times are known, those without a click included.
+        unknown: Slates in which something was clicked whose watch time is not known.
+    """
+
+    mispredicted: Share | None = None
+    calibration: float | None = None
+    slates: Count = 0
+    unknown: Count = 0
+
+
+class RankerQuality(ClickQuality, frozen=True, kw_only=True):
+    """The same of a ranker.
+
+    Attributes:
+        watched: Beside clicks, where the log says how long things were watched.
+    """
+
+    watched: WatchQuality = WatchQuality()
+
+
+class RankerCost(Struct, frozen=True, kw_only=True):
+    """What one ranker of the run cost, in processor seconds.
+
+    Attributes:
+        predicting_s: Every slate as shown, and once more without positions.
+        learning_s: Of answered slates, and of its trainings if it is trained in batches.
+        slates: That it predicted, those of the warm-up included.
+    """
+
+    predicting_s: float
+    learning_s: float
+    slates: Count
+
+
 class Cost(Struct, frozen=True, kw_only=True):
     """What the run cost on this machine.
 
@@ -127,6 +168,7 @@ class Cost(Struct, frozen=True, kw_only=True):
         events: Events read.
         lists: Lists computed.
         training_cpu_s: Part of `cpu_s` that deep models were trained in.
+        rankers: Part of it that each compared ranker took.
     """
 
     cpu_s: float
@@ -135,6 +177,7 @@ class Cost(Struct, frozen=True, kw_only=True):
     events: Count
     lists: Count
     training_cpu_s: float
+    rankers: dict[str, RankerCost] = {}
 
 
 class Window(Struct, frozen=True, kw_only=True):
@@ -216,7 +259,7 @@ class Result(RunResult, frozen=True, kw_only=True):
     sources: dict[str, ServedAndAsked]
     models: dict[str, ServedAndAsked]
     click: ClickQuality
-    rankers: dict[str, ClickQuality] = field(default_factory=dict)
+    rankers: dict[str, RankerQuality] = field(default_factory=dict)
     ingested: Ingested
     bundles: list[BundleRun]
     cost: Cost

@@ -60,7 +60,8 @@ class ActionRow(msgspec.Struct, frozen=True, array_like=True, tag="a", gc=False)
     `item` is `NO_ITEM` for an action without one. `previous` is uint64[K]. `is_label` says that the
     action is the positive of the click head, `weight` > 0 that it is positive. `context` holds the
     values that the counters by context learn from, by name. `is_counted` is false where the user
-    has acted upon the item so often of late that nothing counts it any more.
+    has acted upon the item so often of late that nothing counts it any more. `value` is a label
+    action's own, a watch time say; None where it has none, and for all other actions.
     """
 
     offset: int
@@ -75,6 +76,7 @@ class ActionRow(msgspec.Struct, frozen=True, array_like=True, tag="a", gc=False)
     previous: bytes
     context: dict[str, str] = {}
     is_counted: bool = True
+    value: float | None = None
 
 
 class VisitRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="v", gc=False):

@@ -45,6 +45,7 @@ from streams.off_policy_estimates import (
 from streams.off_policy_result import Drawing, OffPolicyResult
 from streams.off_policy_targets import CandidateSet, Opinion, Targets
 from streams.one_process import OneProcess
+from streams.watch_times import check_watch_times
 
 _PROGRESS_EVENTS: Final = 1_000
 _NUM_POSITIONS: Final = 50
@@ -88,10 +89,12 @@ def evaluate_policies(
 
     Raises:
         OffPolicyRefused: The log cannot tell anything about a policy.
+        NoWatchTimes: A ranker of watch times is asked for on a log without any.
         EventFileError: The file cannot be read.
     """
     begun_s = time.process_time()
     num_events = sum(1 for _ in log.read())
+    check_watch_times(asked.policies, log.read(), config.action_table())
     run = _Run(asked, config, first=int(asked.learn_until * num_events))
     for place, value in enumerate(log.read()):
         run.take(place, value)
@@ -224,7 +227,8 @@ class _Run:
         labels, positions = closed.is_clicked(), np.array(row.positions)
         self._model.learn(fold_of(row.user_id), item_keys(items).tolist(), positions, labels)
         relevance = unpack_int32(row.relevance, len(items))
-        self._targets.learn(relevance, unpack_int32(row.examination, len(items)), labels)
+        examination = unpack_int32(row.examination, len(items))
+        self._targets.learn(relevance, examination, labels, closed.watch_times())
 
 
 def _propensities(event: Impression) -> npt.NDArray[np.float64]:

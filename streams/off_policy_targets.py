@@ -97,12 +97,13 @@ class Targets:
         relevance: npt.NDArray[np.integer],
         examination: npt.NDArray[np.integer],
         labels: npt.NDArray[np.bool_],
+        watch_times: npt.NDArray[np.float64],
     ) -> None:
         """Teach every ranker a slate whose clicks are known; nothing once they are fixed."""
         if self._is_frozen:
             return
         for ranker in self._rankers.values():
-            ranker.learn(relevance, examination, labels)
+            ranker.learn(relevance, examination, labels, watch_times)
 
     def freeze(self) -> None:
         """Train what is trained in batches; the policies are fixed from now on."""

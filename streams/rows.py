@@ -67,6 +67,7 @@ def action_row(
     """
     spec, item_id, previous = table.spec(event.action), event.item_id, step.previous
     is_positive = spec.effect is _POSITIVE and item_id is not None
+    is_label = spec.is_label and item_id is not None
     return ActionRow(
         step.record.offset,
         step.clock_ms,
@@ -74,12 +75,13 @@ def action_row(
         NO_ITEM if item_id is None else items.of(item_id),
         spec.code,
         spec.weight if is_positive else 0.0,
-        spec.is_label and item_id is not None,
+        is_label,
         event.request_id or "",
         event.list_id or "",
         _PACKED[len(previous)](*previous),
         _kept(step, event.context, contexts) if is_positive else _NOTHING,
         item_id is None or not is_positive or _counts(step, item_key(item_id), table, contribution),
+        event.value if is_label else None,
     )
 
 

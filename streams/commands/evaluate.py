@@ -167,6 +167,7 @@ def _print(console: Console, result: Result) -> None:
         )
         table.add_row(*map(figure, shown))
         console.print(table)
+    _print_rankers(console, result)
     cost = result.cost
     console.print(
         f"{cost.events:,} events in {cost.cpu_s:.0f} CPU s, at most {cost.peak_rss_mb:.0f} MB"
@@ -188,6 +189,23 @@ def _print_late(console: Console, result: Result) -> None:
             cells.append(figure(one.figures[metric].value))
             cells.append(f"{lost.value:+.4f} [{lost.low:+.4f}, {lost.high:+.4f}]")
         table.add_row(*cells)
+    console.print(table)
+
+
+def _print_rankers(console: Console, result: Result) -> None:
+    if not result.rankers:
+        return
+    table = Table(title="rankers compared on the same slates")
+    for name in ("", "NE", "AUC", "MRR", "calibration", "watch time mispredicted", "CPU s"):
+        table.add_column(name)
+    for name, quality in result.rankers.items():
+        cost, watched = result.cost.rankers[name], quality.watched
+        calibration = quality.calibration
+        if calibration is None:
+            calibration = watched.calibration
+        shown = (quality.ne, quality.auc, quality.mrr, calibration, watched.mispredicted)
+        spent_s = cost.predicting_s + cost.learning_s
+        table.add_row(name, *map(figure, shown), f"{spent_s:.1f}")
     console.print(table)
 
 

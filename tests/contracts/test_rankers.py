@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from models.slate_ranker import RANKERS, RankerRefused, SlateRanker, SlateShape
+from models.slate_ranker import OF_WATCH_TIMES, RANKERS, RankerRefused, SlateRanker, SlateShape
 
 NUM_RELEVANCE, NUM_POSITIONS, NUM_TASTES = 8, 6, 4
 SHAPE = SlateShape(offsets=np.array([0, 8, 12, 18]), num_relevance=2)
@@ -18,10 +18,14 @@ class Slate(NamedTuple):
     relevance: npt.NDArray[np.int32]
     examination: npt.NDArray[np.int32]
     labels: npt.NDArray[np.bool_]
+    watch_times: npt.NDArray[np.float64]
 
 
 def slates(count: int, seed: int = 1) -> Iterator[Slate]:
-    """Return slates whose one click, if any, follows quality, and position much more."""
+    """Return slates whose one click, if any, follows quality, and position much more.
+
+    What is clicked is watched for 20 s.
+    """
     draws = np.random.default_rng(seed)
     for _ in range(count):
         quality = draws.integers(0, NUM_RELEVANCE, NUM_POSITIONS)
@@ -30,7 +34,8 @@ def slates(count: int, seed: int = 1) -> Iterator[Slate]:
         p = np.append(np.exp(0.5 * quality - 0.5 * np.arange(NUM_POSITIONS)), 4.0)
         labels = np.arange(NUM_POSITIONS) == draws.choice(NUM_POSITIONS + 1, p=p / p.sum())
         relevance = np.stack([quality, taste], axis=1).astype(np.int32)
-        yield Slate(relevance, position[:, None].astype(np.int32), labels)
+        watch_times = np.where(labels, 20.0, np.nan)
+        yield Slate(relevance, position[:, None].astype(np.int32), labels, watch_times)
 
 
 @pytest.fixture(params=sorted(RANKERS))
@@ -62,13 +67,20 @@ def test_probabilities_are_some_and_scores_are_finite(name: str) -> None:
             assert predicted.shape == (NUM_POSITIONS,)
             assert np.isfinite(predicted).all()
             assert np.isfinite(ranker.scores(slate.relevance)).all()
-            if ranker.gives_probabilities:
+            if ranker.predicts == "clicks":
                 assert ((predicted >= 0) & (predicted <= 1)).all()
+            elif ranker.predicts == "watch_time":
+                assert (predicted >= 0).all()
+
+
+def test_those_of_watch_times_are_named(name: str) -> None:
+    """By this name a log without watch times is refused before anything is learned."""
+    assert (RANKERS[name](SHAPE).predicts == "watch_time") == (name in OF_WATCH_TIMES)
 
 
 def test_probabilities_add_up_to_the_clicks(name: str) -> None:
     ranker = learned(name, list(slates(1500)))
-    if not ranker.gives_probabilities:
+    if ranker.predicts != "clicks":
         return
     later = list(slates(500, seed=6))
     expected = sum(ranker.predicted(one.relevance, one.examination).sum() for one in later)
@@ -96,7 +108,8 @@ def test_nothing_that_is_given_is_changed(name: str) -> None:
     before = [[part.copy() for part in slate] for slate in made]
     answers(learned(name, made))
     for slate, parts in zip(made, before, strict=True):
-        assert all((now == then).all() for now, then in zip(slate, parts, strict=True))
+        for now, then in zip(slate, parts, strict=True):
+            np.testing.assert_array_equal(now, then)
 
 
 def test_the_same_slates_teach_the_same(name: str) -> None:
@@ -133,8 +146,18 @@ def test_users_and_items_never_met_are_served(name: str) -> None:
 
 def test_slates_of_one_and_of_none_are_taken(name: str) -> None:
     ranker = RANKERS[name](SHAPE)
-    none = Slate(np.empty((0, 2), np.int32), np.empty((0, 1), np.int32), np.empty(0, np.bool_))
-    one = Slate(np.array([[1, 9]], np.int32), np.array([[12]], np.int32), np.array([True]))
+    none = Slate(
+        np.empty((0, 2), np.int32),
+        np.empty((0, 1), np.int32),
+        np.empty(0, np.bool_),
+        np.empty(0),
+    )
+    one = Slate(
+        np.array([[1, 9]], np.int32),
+        np.array([[12]], np.int32),
+        np.array([True]),
+        np.array([20.0]),
+    )
     for slate in (none, one, none, *slates(20)):
         ranker.learn(*slate)
     ranker = ranker.refresh() or ranker

@@ -3,6 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import count
 
+import numpy as np
+
 from streams.attribution import Attribution, ClosedSlate, JoinOutcome, ShownSlate
 from streams.examples import ActionRow, ImpressionRow
 from streams.sections import AttributionConfig
@@ -59,6 +61,7 @@ class Log:
         request: str = "",
         list_id: str = "",
         partition: tuple[str, int] = P0,
+        value: float | None = None,
     ) -> tuple[JoinOutcome, list[ClosedSlate]]:
         action = ActionRow(
             offset=0,
@@ -71,6 +74,7 @@ class Log:
             request_id=request,
             list_id=list_id,
             previous=b"",
+            value=value,
         )
         closed = self.attribution.expire(partition, ts_ms)
         outcome, answered = self.attribution.act(partition, action, item, ts_ms, ts_ms)
@@ -104,6 +108,20 @@ def test_slate_stays_open_after_a_click_where_configured() -> None:
     assert log.click("a", 110, request="r") == (JoinOutcome.JOINED, [])
     [closed] = log.attribution.expire(P0, 111)
     assert (closed.outcome, closed.clicked) == (JoinOutcome.JOINED, (0, 2))
+
+
+def test_an_item_is_watched_as_long_as_its_label_actions_say() -> None:
+    log = Log(replace(CONFIG, after_click_ms=100))
+    log.show("abcd", request="r")
+    log.click("c", 10, request="r")
+    log.click("c", 40, request="r", value=30.0)
+    log.click("c", 90, request="r", value=12.5)
+    log.click("a", 90, request="r", value=0.0)
+    log.click("d", 95, request="r")
+
+    [closed] = log.attribution.expire(P0, 111)
+    assert closed.clicked == (0, 2, 3)
+    np.testing.assert_array_equal(closed.watch_times(), [0.0, np.nan, 42.5, np.nan])
 
 
 def test_unclicked_slate_closes_when_its_window_has_ended() -> None:

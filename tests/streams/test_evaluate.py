@@ -231,5 +231,7 @@ def test_a_ranker_that_is_compared_is_judged_as_the_click_head_is(tmp_path: Path
     assert (same.ne, same.auc, same.mrr) == (result.click.ne, result.click.auc, result.click.mrr)
     assert (same.slates, same.clicks) == (result.click.slates, result.click.clicks)
     assert (pairwise.ne, pairwise.calibration) == (None, None)
+    assert (same.watched.mispredicted, same.watched.slates) == (None, 0)
+    assert same.watched.unknown == same.slates
     assert pairwise.mrr is not None
     assert pairwise.mrr > 0.4

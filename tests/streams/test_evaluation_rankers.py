@@ -108,6 +108,19 @@ def test_a_slate_that_counts_no_more_is_judged_and_not_learned() -> None:
     assert rankers.quality()["slate"].mrr == pytest.approx(1 / 2.5)
 
 
+def test_what_each_ranker_costs_is_told() -> None:
+    rankers = EvaluationRankers(
+        ["slate", "xgboost_slate"], LAYOUT, first_event=0, interval_ms=INTERVAL_MS
+    )
+    for offset in range(70):
+        rankers.take(record(shown(offset)), answered(shown(offset)))
+    costs = rankers.costs()
+    assert {name: cost.slates for name, cost in costs.items()} == {"slate": 70, "xgboost_slate": 70}
+    # Its one training took longer than all steps of the other.
+    assert costs["xgboost_slate"].learning_s > costs["slate"].learning_s > 0
+    assert all(cost.predicting_s > 0 for cost in costs.values())
+
+
 def test_an_unknown_ranker_is_refused_with_the_names_of_all() -> None:
     with pytest.raises(ConfigRefused, match="rankers among slate, logistic"):
         config_of({"evaluation": {"rankers": ["best"]}})

@@ -112,7 +112,11 @@ def test_rankers_do_not_learn_what_one_user_repeats(monkeypatch: pytest.MonkeyPa
     num_clicked: list[int] = []
 
     def learn(
-        _targets: Targets, _relevance: object, _examination: object, labels: npt.NDArray[np.bool_]
+        _targets: Targets,
+        _relevance: object,
+        _examination: object,
+        labels: npt.NDArray[np.bool_],
+        _watch_times: object,
     ) -> None:
         num_clicked.append(int(labels.sum()))
 
@@ -216,7 +220,7 @@ def test_a_frozen_ranker_learns_no_more() -> None:
     slate = relevance, np.tile(offsets[width:-1], (2, 1)), np.array([True, False])
     targets.freeze()
     before = targets._rankers["slate"].scores(relevance).tolist()
-    targets.learn(*slate)
+    targets.learn(*slate, np.array([20.0, np.nan]))
     assert targets._rankers["slate"].scores(relevance).tolist() == before
 
 

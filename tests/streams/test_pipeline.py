@@ -111,6 +111,17 @@ def test_only_positive_actions_weigh(action: str, weight: float, is_label: bool)
     assert (row.weight, row.is_label) == (weight, is_label)
 
 
+def test_a_label_action_keeps_its_value_and_no_other_does() -> None:
+    acted = [click("u1", "a"), click("u1", "b", action="like"), click("u1", None)]
+    rows = (
+        line(ranking__slate_sample_rate=0.0)
+        .take(*[msgspec.structs.replace(one, value=12.5) for one in acted], click("u1", "d"))
+        .record.rows
+    )
+
+    assert [row.value for row in rows if isinstance(row, ActionRow)] == [12.5, None, None, None]
+
+
 def test_an_action_keeps_the_context_that_is_counted_and_no_other() -> None:
     (row,) = (
         line(ranking__slate_sample_rate=0.0)
