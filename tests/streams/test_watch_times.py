@@ -22,7 +22,7 @@ from streams.event_file import write_events
 from streams.finished_log import LogValues
 from streams.off_policy import OffPolicy, evaluate_policies
 from streams.watch_times import NoWatchTimes, check_watch_times
-from tests.streams.explored import explored_log
+from tests.streams.explored import UNIFORM_VALUE, explored_log
 from tests.streams.stream_events import START_MS, click
 
 TABLE = ActionTable.of(DEFAULT_ACTIONS)
@@ -73,12 +73,12 @@ def evaluated(tmp_path: Path, events: list[Event]) -> Result:
 
 
 def test_the_ranker_of_watch_times_orders_by_them_and_others_by_clicks(tmp_path: Path) -> None:
-    result = evaluated(tmp_path, list(watched_log(3_000)))
+    result = evaluated(tmp_path, list(watched_log(1_200)))
     longest, clicked = result.rankers["watch_time"], result.rankers["slate"]
 
     assert longest.watched.mispredicted is not None
     assert clicked.watched.mispredicted is not None
-    assert longest.watched.mispredicted < 0.25
+    assert longest.watched.mispredicted < 0.3
     assert clicked.watched.mispredicted > 0.5
     assert longest.watched.calibration == pytest.approx(1.0, abs=0.3)
     assert clicked.watched.calibration is None
@@ -159,18 +159,19 @@ def test_what_is_no_event_is_passed_over_and_other_rankers_need_no_watch_times()
     check_watch_times(["slate", "wide_deep"], [b"nothing"], TABLE)
 
 
-def test_policies_of_the_new_rankers_are_estimated() -> None:
+def test_policies_of_the_new_rankers_earn_more_than_chance() -> None:
     """The same click teaches both; the ranker of watch times learns from its value."""
     events = [
         msgspec.structs.replace(event, value=60.0) if isinstance(event, Action) else event
-        for event in explored_log(1500)
+        for event in explored_log(700)
     ]
     values = [encode_event(event) for event in events]
     drawn = PlackettLuce(0.25)
     asked = OffPolicy(policies=("wide_deep", "watch_time"), candidates="all", drawn=drawn)
-    result = evaluate_policies(asked, LogValues("log", lambda: values), config_of({}))
+    config = config_of({}, {}, ["attribution.after_click_ms=1000"])
+    result = evaluate_policies(asked, LogValues("log", lambda: values), config)
     for name in asked.policies:
-        assert result.policies[name].estimates["snips"].value > 1.2 * result.logged.value
+        assert result.policies[name].estimates["snips"].value > 1.2 * UNIFORM_VALUE
 
 
 def test_a_policy_of_watch_times_needs_a_log_that_has_them() -> None:
