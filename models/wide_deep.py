@@ -79,9 +79,9 @@ class WideDeep:
         self._config = config
         self._num_relevance = shape.num_relevance
         self._bias = num_indices
-        self._features = _Weights(num_indices + 1, config.features)
         self._crosses = Crosses(shape.offsets[: shape.num_relevance + 1], config.max_crosses)
-        self._of_crosses = _Weights(self._crosses.num_cells, config.crosses)
+        self._features = _Weights((num_indices + 1) * config.is_wide, config.features)
+        self._of_crosses = _Weights(self._crosses.num_cells * config.is_wide, config.crosses)
         self._deep = EmbeddedLayers(
             num_indices,
             num_features,
