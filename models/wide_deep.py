@@ -77,7 +77,6 @@ class WideDeep:
         """Begin with nothing learned."""
         num_indices, num_features = int(shape.offsets[-1]), len(shape.offsets) - 1
         self._config = config
-        self._num_relevance = shape.num_relevance
         self._bias = num_indices
         self._crosses = Crosses(shape.offsets[: shape.num_relevance + 1], config.max_crosses)
         self._features = _Weights((num_indices + 1) * config.is_wide, config.features)

@@ -68,10 +68,10 @@ class WideDeepRanker:
         save_file(self._network.arrays(), folder / _FILE, {_LAYOUT: self._layout})
 
     def load(self, folder: Path) -> None:
-        """The same."""
+        """The same; nothing is changed by what is refused."""
         try:
             with safe_open(folder / _FILE, "numpy") as found:
-                self._check(found.metadata().get(_LAYOUT), folder)
+                self._check((found.metadata() or {}).get(_LAYOUT), folder)
                 for name, values in self._network.arrays().items():
                     values[...] = found.get_tensor(name)
         except SafetensorError as error:
