@@ -14,7 +14,8 @@ import numpy as np
 
 from models.encoder_inputs import NUM_ACTIONS
 from models.onnx_graph import Arrays, OnnxGraph, Port
-from models.transformer.network import MASKED, NUM_COUNTERS, TIME_SCALES_S, NetworkConfig
+from models.transformer.attention import MASKED
+from models.transformer.network import NUM_COUNTERS, TIME_SCALES_S, NetworkConfig
 
 _PER_SEQUENCE: Final = ("user_B", "length_B", "request_gap_B", "target_action_B")
 

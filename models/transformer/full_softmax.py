@@ -1,44 +1,49 @@
 """What is the cross-entropy over the whole catalogue, where nothing but vectors speaks?
 
-The same loss as `loss.item_loss` for a full softmax without counters, at half the cost: three
-matrix products and one exponential a chunk of positions, and hardly a pass over the logits beside.
-Queries are bounded (unit length times a scale), so that no row needs its peak taken off before the
-exponential, and a row is normalised by scaling the narrow side of each product.
+The same loss as `loss.item_loss` for a full softmax without counters, at less than half the cost:
+three matrix products and one exponential a chunk of positions, and hardly a pass over the logits
+beside. Queries are bounded (unit length times a scale), so that no row needs its peak taken off
+before the exponential, and a row is normalised by scaling the narrow side of each product. What is
+no candidate gets no mass; the target's own share of the loss and of the gradients is added in
+float32, whatever the products are rounded to.
 
-Shape letters: P predicted positions, N items, I item vector width, Z pairs of a position and an
-item that is no candidate there.
+Shape letters: P predicted positions, C positions of a chunk, N items and before them one row for
+none, I item vector width, L items seen before a position.
 """
 
+import math
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # Logits of a chunk over a few thousand items are a few megabytes, which the cache keeps.
 _CHUNK_POSITIONS: Final = 256
+_LOG2_E: Final = math.log2(math.e)
 
 MAX_QUERY_LENGTH: Final = 80.0
 """Longer queries could overflow a float32: exp(88) is its end."""
 
 
 def full_softmax_loss(
-    query_PI: Tensor, item_NI: Tensor, target_P: Tensor, seen_PL: npt.NDArray[np.int64]
+    query_PI: Tensor,
+    item_NI: Tensor,
+    target_P: Tensor,
+    seen_PL: Tensor,
+    *,
+    product_type: torch.dtype = torch.float32,
 ) -> Tensor:
     """Return the mean cross-entropy of the positions, a scalar that is differentiable once.
 
     Args:
-        query_PI: queries, all scales included; none longer than `MAX_QUERY_LENGTH`.
-        item_NI: unit vectors of all items.
+        query_PI: queries, all scales included; none longer than `MAX_QUERY_LENGTH`; float32.
+        item_NI: unit vectors; item n has row n + 1, row 0 stands for none and is no candidate.
         target_P: item codes, int64.
         seen_PL: item codes that are no candidates of a position, -1 for none, never its target.
+        product_type: what products and exponentials are rounded to; see `products`.
     """
-    rows_Z, columns_Z = np.nonzero(seen_PL >= 0)
-    seen_position_Z = torch.from_numpy(np.ascontiguousarray(rows_Z))
-    seen_item_Z = torch.from_numpy(seen_PL[rows_Z, columns_Z])
-    loss: Tensor = _FullSoftmax.apply(query_PI, item_NI, target_P, seen_position_Z, seen_item_Z)
+    loss: Tensor = _FullSoftmax.apply(query_PI, item_NI, target_P, seen_PL, product_type)
     return loss
 
 
@@ -51,32 +56,36 @@ class _FullSoftmax(torch.autograd.Function):
         query_PI: Tensor,
         item_NI: Tensor,
         target_P: Tensor,
-        seen_position_Z: Tensor,
-        seen_item_Z: Tensor,
+        seen_PL: Tensor,
+        product_type: torch.dtype,
     ) -> Tensor:
-        num_positions = len(query_PI)
-        query_grad_PI, item_grad_NI = torch.empty_like(query_PI), torch.zeros_like(item_NI)
-        starts = torch.arange(0, num_positions + _CHUNK_POSITIONS, _CHUNK_POSITIONS)
-        bounds = torch.searchsorted(seen_position_Z, starts).tolist()
-        mass_CN = query_PI.new_empty(min(num_positions, _CHUNK_POSITIONS), len(item_NI))
-        total = 0.0
-        for number, start in enumerate(range(0, num_positions, _CHUNK_POSITIONS)):
-            positions = slice(start, min(start + _CHUNK_POSITIONS, num_positions))
-            seen = slice(bounds[number], bounds[number + 1])
-            chunk_PI, own_P = query_PI[positions], target_P[positions]
-            places_P = torch.arange(len(own_P))
-            mass_PN = torch.mm(chunk_PI, item_NI.T, out=mass_CN[: len(own_P)])
-            own_logit_P = mass_PN[places_P, own_P]
-            mass_PN.exp_()
-            mass_PN[seen_position_Z[seen] - start, seen_item_Z[seen]] = 0
-            sum_P1 = mass_PN.sum(1, keepdim=True)
-            total += float(sum_P1.log().sum() - own_logit_P.sum())
-            mass_PN[places_P, own_P] -= sum_P1[:, 0]
-            torch.mm(mass_PN, item_NI, out=query_grad_PI[positions])
-            query_grad_PI[positions] /= sum_P1
-            item_grad_NI.addmm_(mass_PN.T, chunk_PI / sum_P1)
+        num_positions, num_items = len(query_PI), len(item_NI)
+        own_row_P = target_P + 1
+        own_PI = item_NI[own_row_P]
+        exponent_PI = (query_PI * _LOG2_E).to(product_type)
+        rounded_NI = item_NI.to(product_type)
+        query_grad_PI, sum_P = torch.empty_like(query_PI), query_PI.new_empty(num_positions)
+        item_grad_NI = torch.zeros_like(item_NI)
+        chunk_rows = min(num_positions, _CHUNK_POSITIONS)
+        space_CN = rounded_NI.new_empty(chunk_rows, num_items)
+        first_item_C1 = torch.arange(chunk_rows)[:, None] * num_items + 1
+        for start in range(0, num_positions, _CHUNK_POSITIONS):
+            chunk = slice(start, start + _CHUNK_POSITIONS)
+            query_CI, seen_CL = query_PI[chunk], seen_PL[chunk]
+            size = len(query_CI)
+            mass_CN = torch.mm(exponent_PI[chunk], rounded_NI.T, out=space_CN[:size]).exp2_()
+            mass_CN.view(-1).index_fill_(0, (seen_CL + first_item_C1[:size]).view(-1), 0)
+            mass_CN[:, 0] = 0
+            sum_C1 = mass_CN.sum(1, keepdim=True, dtype=torch.float32)
+            sum_P[chunk] = sum_C1[:, 0]
+            torch.div(mass_CN @ rounded_NI, sum_C1, out=query_grad_PI[chunk])
+            item_grad_NI += mass_CN.T @ (query_CI / sum_C1).to(product_type)
+        total = sum_P.log().sum() - torch.linalg.vecdot(query_PI, own_PI).sum()
+        query_grad_PI -= own_PI
+        item_grad_NI.index_add_(0, own_row_P, query_PI, alpha=-1)
         ctx.save_for_backward(query_grad_PI.div_(num_positions), item_grad_NI.div_(num_positions))
-        return query_PI.new_tensor(total / num_positions)
+        mean: Tensor = total / num_positions
+        return mean
 
     @staticmethod
     @once_differentiable

@@ -27,6 +27,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.encoder_inputs import NUM_ACTIONS, NUM_GAP_BUCKETS
+from models.transformer.attention import causal_attention, causal_bias
+from models.transformer.products import Linear
 
 NUM_COUNTERS: Final = 3
 """Popularity's log-score, co-visitation's lift over it, and whether co-visitation lists it."""
@@ -38,8 +40,6 @@ _FIRST_TRUST: Final = -2.0
 
 TIME_SCALES_S: Final = (30.0, 3600.0)
 """The relative-time bias is a learned sum of log(1 + dt / scale), one slope a scale and head."""
-
-MASKED: Final = -1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +116,11 @@ class Block(nn.Module):
         width = config.model_width
         self.num_heads = config.num_heads
         self.attention_norm = nn.LayerNorm(width)
-        self.query_key_value = nn.Linear(width, 3 * width)
-        self.attention_out = nn.Linear(width, width)
+        self.query_key_value = Linear(width, 3 * width)
+        self.attention_out = Linear(width, width)
         self.feed_forward_norm = nn.LayerNorm(width)
-        self.feed_forward_in = nn.Linear(width, 2 * config.feed_forward_width)
-        self.feed_forward_out = nn.Linear(config.feed_forward_width, width)
+        self.feed_forward_in = Linear(width, 2 * config.feed_forward_width)
+        self.feed_forward_out = Linear(config.feed_forward_width, width)
         self.position_bias = nn.Parameter(torch.zeros(config.num_heads, config.length))
         self.time_slope = nn.Parameter(torch.zeros(config.num_heads, len(TIME_SCALES_S)))
 
@@ -140,22 +140,18 @@ class Block(nn.Module):
 
     def _attend(self, hidden_BLM: Tensor, time_BLLS: Tensor | None) -> Tensor:
         num_batch, length, width = hidden_BLM.shape
-        head_width = width // self.num_heads
         split = self.query_key_value(hidden_BLM).view(num_batch, length, 3, self.num_heads, -1)
         query_BHLE, key_BHLE, value_BHLE = split.permute(2, 0, 3, 1, 4)
-        logits_BHLK = (query_BHLE / math.sqrt(head_width)) @ key_BHLE.transpose(-1, -2)
+        bias = causal_bias(self.position_bias, length)
         if time_BLLS is not None:
-            logits_BHLK = logits_BHLK + (time_BLLS @ self.time_slope.T).permute(0, 3, 1, 2)
-        weights_BHLK = (logits_BHLK + self.causal_bias(length)).softmax(-1)
-        mixed_BLHE = (weights_BHLK @ value_BHLE).transpose(1, 2)
-        out_BLM: Tensor = self.attention_out(mixed_BLHE.reshape(num_batch, length, width))
+            bias = bias + (time_BLLS @ self.time_slope.T).permute(0, 3, 1, 2)
+        mixed_BHLE = causal_attention(
+            query_BHLE, key_BHLE, value_BHLE, bias, self.query_key_value.rounding
+        )
+        out_BLM: Tensor = self.attention_out(
+            mixed_BHLE.transpose(1, 2).reshape(num_batch, length, width)
+        )
         return out_BLM
-
-    def causal_bias(self, length: int) -> Tensor:
-        """Return the position bias `[H, L, L]`, masked where a key comes after its query."""
-        steps_L = torch.arange(length)
-        distance_LL = steps_L[:, None] - steps_L
-        return self.position_bias[:, distance_LL.clamp(min=0)].masked_fill(distance_LL < 0, MASKED)
 
 
 def time_features(time_BL: Tensor) -> Tensor:
@@ -177,13 +173,13 @@ class Network(nn.Module):
         for embedding in (self.action_embedding, self.gap_embedding, self.user_embedding):
             nn.init.normal_(embedding.weight, std=1 / math.sqrt(config.item_width))
         token_width = config.item_width + config.action_width + config.gap_width + config.user_width
-        self.token = nn.Linear(token_width, width)
+        self.token = Linear(token_width, width)
         self.blocks = self._body()
         self.final_norm = nn.LayerNorm(width)
         self.action_head = nn.Linear(width + config.gap_width, NUM_ACTIONS)
         context_width = width + config.gap_width + config.action_width
-        self.query_in = nn.Linear(context_width, 2 * width)
-        self.query_out = nn.Linear(2 * width, config.item_width)
+        self.query_in = Linear(context_width, 2 * width)
+        self.query_out = Linear(2 * width, config.item_width)
         self.counter_head = nn.Linear(context_width, NUM_COUNTERS)
         self.trust_head = nn.Linear(context_width, 1)
         # Before anything is learned the counters' log-scores decide, as they are.

@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional
 
 from models.history import History
 from models.leave_one_out import leave_one_out, target_ranks, validation_ndcg
 from models.recommender import FitProgress, Recommender
 from models.recommenders.lstm import LstmRecommender
 from models.recommenders.transformer import TransformerRecommender
+from models.transformer.whole_training import keep_tangent
 from tests.models.transformer.logs import history_of, planted_events
 
 _NETWORK = {"length": 10, "num_user_buckets": 64}
@@ -31,8 +34,11 @@ def test_a_planted_rule_is_learned_from_whole_histories(
     assert (progress[-1].done, progress[-1].epoch) == (1, 12)
 
 
-def test_golden_loss(planted: History) -> None:
-    model = TransformerRecommender(network=_NETWORK, training={"max_epochs": 2})
+@pytest.mark.parametrize("products", ["float32", "bfloat16"])
+def test_golden_loss(planted: History, products: str) -> None:
+    model = TransformerRecommender(
+        network=_NETWORK, training={"max_epochs": 2, "products": products}
+    )
     losses = [step.loss for step in model.fit(planted)]
     # Three decimals hold on any machine; a change of the model or of the batches moves them.
     assert losses[0] == pytest.approx(4.7875, abs=2e-3)
@@ -89,3 +95,19 @@ def test_hidden_users_change_nothing_and_shown_ones_do(planted: History) -> None
 def test_too_low_a_temperature_is_refused() -> None:
     with pytest.raises(ValueError, match="overflow"):
         TransformerRecommender(network={"temperature": 0.001})
+
+
+def test_products_of_an_unknown_type_are_refused() -> None:
+    with pytest.raises(ValueError, match="'float16'; one of fastest"):
+        TransformerRecommender(training={"products": "float16"})
+
+
+def test_the_gradient_of_unit_vectors_is_that_of_normalised_ones() -> None:
+    torch.manual_seed(8)
+    weights = torch.randn(20, 6)
+    unit = functional.normalize(torch.randn(20, 6), dim=-1).requires_grad_()
+    normalised = (functional.normalize(unit, dim=-1).exp() * weights).sum()
+    (expected,) = torch.autograd.grad(normalised, unit)
+    unit.grad = (unit.exp() * weights).detach()
+    keep_tangent(unit)
+    torch.testing.assert_close(unit.grad, expected)
