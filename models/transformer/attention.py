@@ -24,7 +24,6 @@ def causal_attention(
     key_BHLE: Tensor,
     value_BHLE: Tensor,
     bias: Tensor,
-    product_type: torch.dtype,
 ) -> Tensor:
     """Return what each token takes from itself and earlier ones, `[B, H, L, E]`.
 
@@ -33,9 +32,8 @@ def causal_attention(
         key_BHLE: keys.
         value_BHLE: what is taken.
         bias: added to the logits, `[H, L, L]` or `[B, H, L, L]`; `MASKED` for later keys.
-        product_type: what products are rounded to; see `products`.
     """
-    mixed: Tensor = _CausalAttention.apply(query_BHLE, key_BHLE, value_BHLE, bias, product_type)
+    mixed: Tensor = _CausalAttention.apply(query_BHLE, key_BHLE, value_BHLE, bias)
     return mixed
 
 
@@ -80,18 +78,17 @@ class _CausalAttention(torch.autograd.Function):
         key_BHLE: Tensor,
         value_BHLE: Tensor,
         bias: Tensor,
-        product_type: torch.dtype,
     ) -> Tensor:
         shape = query_BHLE.shape
         scale = 1 / math.sqrt(shape[-1])
         query_NLE, key_NLE, value_NLE = (
-            factor_BHLE.to(product_type).reshape(-1, *shape[2:])
+            factor_BHLE.reshape(-1, *shape[2:])
             for factor_BHLE in (query_BHLE * scale, key_BHLE, value_BHLE)
         )
-        logits_NLK = (query_NLE @ key_NLE.transpose(1, 2)).float()
+        logits_NLK = query_NLE @ key_NLE.transpose(1, 2)
         logits_NLK.view(*shape[:3], -1).add_(bias)
-        weight_NLK = logits_NLK.softmax(-1).to(product_type)
-        mixed_NLE = (weight_NLK @ value_NLE).float()
+        weight_NLK = logits_NLK.softmax(-1)
+        mixed_NLE = weight_NLK @ value_NLE
         ctx.save_for_backward(query_NLE, key_NLE, value_NLE, weight_NLK, mixed_NLE)
         ctx.bias_shape, ctx.scale = bias.shape, scale
         return mixed_NLE.view(shape)
@@ -103,14 +100,12 @@ class _CausalAttention(torch.autograd.Function):
         shape = upstream_BHLE.shape
         upstream_NLE = upstream_BHLE.reshape(mixed_NLE.shape)
         mean_NL = torch.linalg.vecdot(upstream_NLE, mixed_NLE)
-        rounded_NLE = upstream_NLE.to(query_NLE.dtype)
-        grad_NLK = (rounded_NLE @ value_NLE.transpose(1, 2)).float()
-        grad_NLK.sub_(mean_NL[..., None]).mul_(weight_NLK)
-        bias_grad = grad_NLK.view(*shape[:3], -1).sum_to_size(ctx.bias_shape)
-        logit_grad_NLK = grad_NLK.to(query_NLE.dtype)
+        logit_grad_NLK = upstream_NLE @ value_NLE.transpose(1, 2)
+        logit_grad_NLK.sub_(mean_NL[..., None]).mul_(weight_NLK)
+        bias_grad = logit_grad_NLK.view(*shape[:3], -1).sum_to_size(ctx.bias_shape)
         grads_NLE = (
-            (logit_grad_NLK @ key_NLE).float().mul_(ctx.scale),
-            (logit_grad_NLK.transpose(1, 2) @ query_NLE).float(),
-            (weight_NLK.transpose(1, 2) @ rounded_NLE).float(),
+            (logit_grad_NLK @ key_NLE).mul_(ctx.scale),
+            logit_grad_NLK.transpose(1, 2) @ query_NLE,
+            weight_NLK.transpose(1, 2) @ upstream_NLE,
         )
-        return (*(grad_NLE.view(shape) for grad_NLE in grads_NLE), bias_grad, None)
+        return (*(grad_NLE.view(shape) for grad_NLE in grads_NLE), bias_grad)

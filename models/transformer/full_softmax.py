@@ -7,8 +7,8 @@ before the exponential, and a row is normalised by scaling the narrow side of ea
 no candidate gets no mass; the target's own share of the loss and of the gradients is added in
 float32, whatever the products are rounded to.
 
-Shape letters: P predicted positions, C positions of a chunk, N items and before them one row for
-none, I item vector width, L items seen before a position.
+Shape letters: P predicted positions, R positions and zeros after them, C positions of a chunk, N
+items and before them one row for none, I item vector width, L items seen before a position.
 """
 
 import math
@@ -17,6 +17,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from models.transformer.products import in_even_rows
 
 # Logits of a chunk over a few thousand items are a few megabytes, which the cache keeps.
 _CHUNK_POSITIONS: Final = 256
@@ -60,26 +63,29 @@ class _FullSoftmax(torch.autograd.Function):
         product_type: torch.dtype,
     ) -> Tensor:
         num_positions, num_items = len(query_PI), len(item_NI)
-        own_row_P = target_P + 1
-        own_PI = item_NI[own_row_P]
-        exponent_PI = (query_PI * _LOG2_E).to(product_type)
+        # Zeros after the queries add nothing to any gradient.
+        exponent_RI = in_even_rows(query_PI * _LOG2_E, product_type)
+        num_rows = len(exponent_RI)
+        query_RI = functional.pad(query_PI, (0, 0, 0, num_rows - num_positions))
         rounded_NI = item_NI.to(product_type)
-        query_grad_PI, sum_P = torch.empty_like(query_PI), query_PI.new_empty(num_positions)
+        query_grad_RI, sum_R = torch.empty_like(query_RI), query_RI.new_empty(num_rows)
         item_grad_NI = torch.zeros_like(item_NI)
-        chunk_rows = min(num_positions, _CHUNK_POSITIONS)
-        space_CN = rounded_NI.new_empty(chunk_rows, num_items)
-        first_item_C1 = torch.arange(chunk_rows)[:, None] * num_items + 1
-        for start in range(0, num_positions, _CHUNK_POSITIONS):
+        space_CN = rounded_NI.new_empty(min(num_rows, _CHUNK_POSITIONS), num_items)
+        first_item_C1 = torch.arange(len(space_CN))[:, None] * num_items + 1
+        for start in range(0, num_rows, _CHUNK_POSITIONS):
             chunk = slice(start, start + _CHUNK_POSITIONS)
-            query_CI, seen_CL = query_PI[chunk], seen_PL[chunk]
-            size = len(query_CI)
-            mass_CN = torch.mm(exponent_PI[chunk], rounded_NI.T, out=space_CN[:size]).exp2_()
-            mass_CN.view(-1).index_fill_(0, (seen_CL + first_item_C1[:size]).view(-1), 0)
+            query_CI, seen_CL = query_RI[chunk], seen_PL[chunk]
+            exponent_CI = exponent_RI[chunk]
+            mass_CN = torch.mm(exponent_CI, rounded_NI.T, out=space_CN[: len(query_CI)]).exp2_()
+            mass_CN.view(-1).index_fill_(0, (seen_CL + first_item_C1[: len(seen_CL)]).view(-1), 0)
             mass_CN[:, 0] = 0
             sum_C1 = mass_CN.sum(1, keepdim=True, dtype=torch.float32)
-            sum_P[chunk] = sum_C1[:, 0]
-            torch.div(mass_CN @ rounded_NI, sum_C1, out=query_grad_PI[chunk])
+            sum_R[chunk] = sum_C1[:, 0]
+            torch.div(mass_CN @ rounded_NI, sum_C1, out=query_grad_RI[chunk])
             item_grad_NI += mass_CN.T @ (query_CI / sum_C1).to(product_type)
+        query_grad_PI, sum_P = query_grad_RI[:num_positions], sum_R[:num_positions]
+        own_row_P = target_P + 1
+        own_PI = item_NI[own_row_P]
         total = sum_P.log().sum() - torch.linalg.vecdot(query_PI, own_PI).sum()
         query_grad_PI -= own_PI
         item_grad_NI.index_add_(0, own_row_P, query_PI, alpha=-1)

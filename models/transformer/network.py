@@ -145,9 +145,7 @@ class Block(nn.Module):
         bias = causal_bias(self.position_bias, length)
         if time_BLLS is not None:
             bias = bias + (time_BLLS @ self.time_slope.T).permute(0, 3, 1, 2)
-        mixed_BHLE = causal_attention(
-            query_BHLE, key_BHLE, value_BHLE, bias, self.query_key_value.rounding
-        )
+        mixed_BHLE = causal_attention(query_BHLE, key_BHLE, value_BHLE, bias)
         out_BLM: Tensor = self.attention_out(
             mixed_BHLE.transpose(1, 2).reshape(num_batch, length, width)
         )

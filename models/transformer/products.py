@@ -6,7 +6,7 @@ within a product, weights, their moments and everything between products are flo
 precision, Micikevicius et al. 2018; bfloat16 has float32's range, so that no loss needs scaling).
 Serving and judging compute in float32. See docs/adr/0018.
 
-Shape letters: T tokens, I inputs, O outputs.
+Shape letters: T tokens, R tokens with zeros after them, I inputs, O outputs.
 """
 
 from typing import Any, Final
@@ -15,6 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from typing_extensions import override
+
+ROWS: Final = 256
+"""Rounded products have a multiple of so many rows.
+
+The library that multiplies bfloat16 (oneDNN) compiles code for each shape that it meets and keeps
+it, more than half a megabyte each: batches of every length would spend more on that than on
+multiplying.
+"""
 
 _TYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -67,20 +75,35 @@ class _RoundedLinear(torch.autograd.Function):
         bias_O: Tensor,
         product_type: torch.dtype,
     ) -> Tensor:
-        input_TI = inputs.reshape(-1, inputs.shape[-1]).to(product_type)
+        flat_TI = inputs.reshape(-1, inputs.shape[-1])
+        input_RI = in_even_rows(flat_TI, product_type)
         rounded_OI = weight_OI.to(product_type)
-        ctx.save_for_backward(input_TI, rounded_OI)
-        mapped_TO = (input_TI @ rounded_OI.T).float().add_(bias_O)
+        ctx.save_for_backward(input_RI, rounded_OI)
+        mapped_TO = (input_RI @ rounded_OI.T)[: len(flat_TI)].float().add_(bias_O)
         return mapped_TO.view(*inputs.shape[:-1], -1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        input_TI, rounded_OI = ctx.saved_tensors
+        input_RI, rounded_OI = ctx.saved_tensors
         grad_TO = upstream.reshape(-1, upstream.shape[-1])
-        rounded_TO = grad_TO.to(input_TI.dtype)
-        input_grad = (rounded_TO @ rounded_OI).float().view(*upstream.shape[:-1], -1)
-        return input_grad, (rounded_TO.T @ input_TI).float(), grad_TO.sum(0), None
+        rounded_RO = in_even_rows(grad_TO, input_RI.dtype)
+        input_grad_TI = (rounded_RO @ rounded_OI)[: len(grad_TO)].float()
+        input_grad = input_grad_TI.view(*upstream.shape[:-1], -1)
+        return input_grad, (rounded_RO.T @ input_RI).float(), grad_TO.sum(0), None
+
+
+def in_even_rows(value_TI: Tensor, product_type: torch.dtype) -> Tensor:
+    """Return the rounded rows, and after them rows of zeros up to a multiple of `ROWS`.
+
+    Float32 is multiplied by another library, and its rows are returned as they are.
+    """
+    if product_type == torch.float32:
+        return value_TI
+    num_rows = -(-len(value_TI) // ROWS) * ROWS
+    value_RI = value_TI.new_zeros(num_rows, value_TI.shape[1], dtype=product_type)
+    value_RI[: len(value_TI)] = value_TI
+    return value_RI
 
 
 def round_products(network: nn.Module, product_type: torch.dtype) -> None:

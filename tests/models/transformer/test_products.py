@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.transformer.products import Linear, product_type, round_products
+from models.transformer.products import ROWS, Linear, in_even_rows, product_type, round_products
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,13 @@ def test_nothing_is_rounded_outside_training() -> None:
     round_products(layer, torch.bfloat16)
     assert torch.equal(layer.eval()(inputs), exact)
     assert not torch.equal(layer.train()(inputs), exact)
+
+
+def test_batches_of_every_size_have_few_shapes() -> None:
+    values = torch.randn(ROWS + 1, 4)
+    for num_rows, expected in ((0, 0), (1, ROWS), (ROWS, ROWS), (ROWS + 1, 2 * ROWS)):
+        rows = in_even_rows(values[:num_rows], torch.bfloat16)
+        assert rows.shape == (expected, 4)
+        assert torch.equal(rows[:num_rows], values[:num_rows].bfloat16())
+        assert not rows[num_rows:].any()
+    assert in_even_rows(values, torch.float32) is values
