@@ -2,8 +2,9 @@
 
 `python -m benchmarks.ranking` prints CPU time on one core, the median of many users who each have
 200 actions: what the sources propose (recall), how they score exactly 300 candidates and what the
-head sees of them (features), and the order that it gives to them (rank), for one user at a time and
-for 16 together. The encoder, an untrained one of the default size, is a column of its own.
+head sees of them (features), and the order that it gives to them (rank; where lists are explored,
+with the propensities of every list), for one user at a time and for 16 together. The encoder, an
+untrained one of the default size, is a column of its own.
 """
 
 # ruff: noqa: T201  (a benchmark prints)
@@ -29,13 +30,21 @@ from featurestore.state import UserState
 from models.encoder import SequenceEncoder
 from streams.composition import build_pipeline
 from streams.config import config_of
+from streams.list_requests import Trigger
 from streams.live import LiveModels
 from streams.pipeline import Pipeline
 
 _NUM_USERS = 320
 _NUM_CANDIDATES = 300
-_HEADS = {"sources": "[]", "choice": '["choice"]', "click": '["click"]'}
-"""What the re-ranker sees beside the sources."""
+_VARIANTS = {
+    "sources": (),
+    "choice": ('online.heads=["choice"]',),
+    "click": ('online.heads=["click"]',),
+    "explored": ("exploration.share=0.1",),
+    "explored, all": ("exploration.share=0.1", "exploration.depth=300"),
+    "explored, capped": ("exploration.share=0.1", "ranking.category_cap=2"),
+}
+"""What the re-ranker sees beside the sources, or how lists are drawn."""
 
 
 class _CpuLaps:
@@ -60,12 +69,12 @@ def main() -> None:
     users = list(zip(user_names(_NUM_USERS), old_states(_NUM_USERS), strict=True))
     with tempfile.TemporaryDirectory() as folder:
         encoder = _encoder(Path(folder) / "bundle")
-        for head in _HEADS:
-            pipeline, live = _models(head)
+        for variant, settings in _VARIANTS.items():
+            pipeline, live = _models(settings)
             for num_together in (1, 16):
                 # Anew, so that its answers of the last run are not known.
                 live.use(encoder)
-                _report(head, num_together, _measure(pipeline, live, users, num_together))
+                _report(variant, num_together, _measure(pipeline, live, users, num_together))
 
 
 def _encoder(folder: Path) -> SequenceEncoder:
@@ -74,9 +83,9 @@ def _encoder(folder: Path) -> SequenceEncoder:
     return SequenceEncoder.load(folder, key_of=item_key)
 
 
-def _models(head: str) -> tuple[Pipeline, LiveModels]:
+def _models(settings: Sequence[str]) -> tuple[Pipeline, LiveModels]:
     overrides = [
-        f"online.heads={_HEADS[head]}",
+        *settings,
         "ranking.slate_sample_rate=0",
         # So many that 300 are left when those acted upon are out.
         "retrieval.limits.trending=600",
@@ -102,7 +111,10 @@ def _measure(
         listing = pipeline.lists_at(
             start,
             0,
-            {UserId(user_id): (state, {"device": "mobile"}) for user_id, state in batch},
+            {
+                UserId(user_id): (state, Trigger(user_id, {"device": "mobile"}))
+                for user_id, state in batch
+            },
             live,
             computed_at_ms=NOW_MS,
             laps=laps,
@@ -114,11 +126,11 @@ def _measure(
     return {stage: median(spent) for stage, spent in of_batches.items()}
 
 
-def _report(head: str, num_together: int, spent_us: dict[str, float]) -> None:
+def _report(variant: str, num_together: int, spent_us: dict[str, float]) -> None:
     stages = ", ".join(f"{stage} {spent:.0f}" for stage, spent in spent_us.items())
     ranking_us = spent_us["features"] + spent_us["rank"]
     print(
-        f"{head:6s}{num_together:3d} together: {ranking_us:5.0f} us to score, feature and rank "
+        f"{variant:17s}{num_together:3d} together: {ranking_us:5.0f} us to score, feature and rank "
         f"{_NUM_CANDIDATES} candidates, {sum(spent_us.values()):5.0f} us a list ({stages})",
         flush=True,
     )

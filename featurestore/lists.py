@@ -6,13 +6,21 @@ where it is 1, its `reason` where there is none.
 """
 
 import math
+import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from featurestore.errors import FeatureStoreError
 from featurestore.events import ItemId, UserId
+
+EXPLORED: Final = "-x"
+"""Ends the id of a list that was drawn, so that impressions and actions that echo it tell."""
+_LIST_ID: Final = re.compile(r"\d+-\d+(-x)?")
+
+ListOrder = Literal["ranked", "explored"]
+"""Whether a list has the best first, or was drawn."""
 
 
 class ListCorrupt(FeatureStoreError):
@@ -28,7 +36,8 @@ class RecommendedItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         source: which recall source brought it first.
         reason: the item that caused it, where the source has one.
         position: 1 is the first place.
-        propensity: how likely the item was to stand at this position; 1 for a fixed order.
+        propensity: how likely the item was to stand at this position; 1 for a fixed order. 4
+            significant digits are written.
     """
 
     item_id: ItemId
@@ -67,8 +76,9 @@ class RecommendationList(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         user_id: whose.
-        list_id: partition-offset of the event that caused it; impressions echo it.
-        items: best first.
+        list_id: partition-offset of the event that caused it, and `EXPLORED` where the list was
+            drawn; impressions echo it.
+        items: as they are to be shown; best first unless drawn.
         as_of: the state it was computed from.
         now_ms: the user's clock at that state.
         computed_at_ms: wall clock.
@@ -82,6 +92,23 @@ class RecommendationList(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     now_ms: int
     computed_at_ms: int
     models: ModelVersions
+
+    @property
+    def order(self) -> ListOrder:
+        """Whether the best come first, or the list was drawn."""
+        return "explored" if self.list_id.endswith(EXPLORED) else "ranked"
+
+
+def order_of(list_id: str) -> ListOrder | None:
+    """How a user's list that is named so was ordered; None where it is no such name.
+
+    >>> order_of("3-1207"), order_of("3-1207-x"), order_of("popular-9")
+    ('ranked', 'explored', None)
+    """
+    named = _LIST_ID.fullmatch(list_id)
+    if named is None:
+        return None
+    return "explored" if named[1] else "ranked"
 
 
 class _WrittenItem(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
@@ -161,7 +188,7 @@ def _written(item: RecommendedItem, place: int) -> _WrittenItem:
         source=item.source,
         reason=item.reason,
         position=None if item.position == place else item.position,
-        propensity=None if item.propensity == 1 else item.propensity,
+        propensity=None if item.propensity == 1 else float(f"{item.propensity:.4g}"),
     )
 
 

@@ -118,7 +118,7 @@ class PlackettLuce:
             odds = np.exp(logits - logits.max())
             chances_KN[0] = odds / odds.sum()
             return chances_KN
-        log_rates = _squeezed(logits, places)
+        log_rates = squeezed(logits, places)
         log_times = np.arange(
             -np.logaddexp.reduce(log_rates) - _EARLIEST, _LATEST - log_rates.min(), _STEP
         )
@@ -130,15 +130,19 @@ class PlackettLuce:
         return chances_KN
 
 
-def _squeezed(logits: NDArray[np.float64], num_places: int) -> NDArray[np.float64]:
-    """The logits with gaps that decide for certain narrowed, and the hopeless brought near."""
+def squeezed(logits: NDArray[np.float64], num_places: int) -> NDArray[np.float64]:
+    """The logits with gaps that decide for certain narrowed, and the hopeless brought near.
+
+    Args:
+        logits: float64[N].
+        num_places: The first so many by logit may matter; what is below them is hopeless.
+    """
     order = best_first(logits)
     falling = logits[order]
     gaps = np.minimum(-np.diff(falling), _CERTAIN)
-    squeezed = np.concatenate(([0.0], -np.cumsum(gaps)))
-    squeezed = np.maximum(squeezed, squeezed[num_places - 1] - _CERTAIN)
+    narrowed = np.concatenate(([0.0], -np.cumsum(gaps)))
     log_rates = np.empty_like(logits)
-    log_rates[order] = squeezed
+    log_rates[order] = np.maximum(narrowed, narrowed[num_places - 1] - _CERTAIN)
     return log_rates
 
 

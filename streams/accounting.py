@@ -73,6 +73,8 @@ class WorkerAccounts:
             recommendations.candidates.of(source).inc(number)
         for source, number in listing.recommended.items():
             recommendations.items.of(source).inc(number)
+        for order, number in listing.places.items():
+            recommendations.places.of(order).inc(number)
 
     def measure(self, live: LiveModels) -> None:
         """Measure what the latest lists are like."""

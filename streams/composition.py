@@ -53,6 +53,7 @@ def build_list_builder(config: Config, scorer: Scorer) -> ListBuilder:
     return ListBuilder(
         ranking=config.ranking,
         retrieval=config.retrieval,
+        exploration=config.exploration,
         scorer=scorer,
         config_digest=config.digest(),
     )

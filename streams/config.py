@@ -22,6 +22,7 @@ from featurestore.features import FeatureConfig, FeatureLayout
 from featurestore.fold import FoldRules
 from featurestore.keys import item_key
 from models.choice_head import ChoiceHead, Prior
+from models.exploration import ExplorationConfig
 from models.online import OnlineConfig, OnlineModels
 from models.retrieval import RetrievalConfig
 from streams.config_reader import Problem, Secret, read_section
@@ -91,6 +92,7 @@ class Config:
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     choice: ChoiceConfig = field(default_factory=ChoiceConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
+    exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from kafka import KafkaProducer
 from redis import Redis
 
 from featurestore.events import Action, Event, Impression, ShownItem, UserId, Visit, encode_event
+from featurestore.lists import AsOf
 from featurestore.reader import RecommendationReader
 from streams.errors import StreamsError
 
@@ -105,23 +106,24 @@ class _Page:
 
     def send(self, event: Event) -> tuple[RecommendationList, float]:
         """Send an event; return the list that it caused, and the wait for it in milliseconds."""
-        list_id = self._append(event)
+        sent_at = self._append(event)
         sent_s = time.monotonic()
         while time.monotonic() - sent_s < _DEADLINE_S:
             found = self._reader.get(READER)
-            if found is not None and found.list_id == list_id:
+            if found is not None and found.as_of == sent_at:
                 return found, (time.monotonic() - sent_s) * 1000
             time.sleep(_ASK_EVERY_S)
         raise NoFreshList(
-            f"no list answered event {list_id} within {_DEADLINE_S:.0f} s: see the worker's log"
+            f"no list answered event {sent_at.partition}-{sent_at.offset} within "
+            f"{_DEADLINE_S:.0f} s: see the worker's log"
         )
 
-    def _append(self, event: Event) -> str:
+    def _append(self, event: Event) -> AsOf:
         sent = self._producer.send(
             self._topic, key=event.user_id.encode(), value=encode_event(event)
         )
         metadata = sent.get(timeout=_DEADLINE_S)
-        return f"{metadata.partition}-{metadata.offset}"
+        return AsOf(partition=metadata.partition, offset=metadata.offset)
 
 
 def _event_id() -> str:

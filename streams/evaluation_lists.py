@@ -18,7 +18,7 @@ from models.vocabulary import UNKNOWN
 from streams.composition import build_list_builder, build_scorer
 from streams.config import Config
 from streams.evaluation_tally import Placing
-from streams.list_requests import Listing, ListRequest
+from streams.list_requests import Listing, ListRequest, Trigger
 from streams.live import LiveModels
 from streams.queries import Asked, queries_of
 from streams.recommending import Ranked
@@ -105,7 +105,9 @@ class Judge:
             table=self._table,
             num_previous=self._live.online.covisitation.num_previous,
         )
-        request = ListRequest(user_id, state, _PARTITION, offset, context)
+        # No event causes it; each moment draws anew where lists are drawn.
+        trigger = Trigger(f"{offset}", context)
+        request = ListRequest(user_id, state, _PARTITION, offset, trigger)
         (listing,), _ = self._builder.build(
             [[request]], queries, self._live, computed_at_ms=now_ms, laps=NoLaps()
         )

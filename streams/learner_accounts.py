@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from featurestore.lists import order_of
 from models.evaluation import auc
 from streams.attribution import ClosedSlate, JoinOutcome
 from streams.engine import TP, PartitionProgress, Slice
@@ -89,6 +90,10 @@ class LearnerAccounts:
             return
         p = closed.slate.predicted.as_shown
         clicked = closed.is_clicked()
+        order = order_of(closed.slate.row.list_id)
+        if order is not None:
+            self.metrics.exploration.shown.of(order).inc(len(clicked))
+            self.metrics.exploration.clicks.of(order).inc(int(clicked.sum()))
         self._recent.append((p, clicked))
         click = self.metrics.click
         click.predictions.inc(len(p))

@@ -13,11 +13,18 @@ import numpy.typing as npt
 from featurestore.choice_features import ChoiceFeatures
 from featurestore.events import Context, Impression, UserId
 from featurestore.features import SlateFeatures
-from featurestore.lists import RecommendationList
+from featurestore.lists import ListOrder, RecommendationList
 from featurestore.state import UserState
 from models.retrieval import Query
 from streams.queries import Asked
 from streams.recommending import Ranked
+
+
+class Trigger(NamedTuple):
+    """What causes a list: an event's id, which decides what is drawn, and its context."""
+
+    event_id: str
+    context: Context | None
 
 
 class ListRequest(NamedTuple):
@@ -26,25 +33,25 @@ class ListRequest(NamedTuple):
     Attributes:
         user_id: Whose.
         state: The state up to `offset`.
-        partition: Of the event that causes it.
+        partition: Of its events.
         offset: The event up to which the state was folded.
-        context: Of that event.
+        trigger: What causes it.
     """
 
     user_id: UserId
     state: UserState
     partition: int
     offset: int
-    context: Context | None
+    trigger: Trigger
 
     @property
-    def list_id(self) -> str:
-        """What impressions echo."""
+    def place(self) -> str:
+        """Where `offset` stands: the id of the list, but for how it was ordered."""
         return f"{self.partition}-{self.offset}"
 
     def asked(self) -> Asked:
         """The moment that the list is computed for."""
-        return Asked(self.user_id, self.state, self.state.clock_ms, self.context)
+        return Asked(self.user_id, self.state, self.state.clock_ms, self.trigger.context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,7 @@ class Listing:
         slates: The candidates of the sampled ones, by the offset of the request.
         candidates: How many each source proposed.
         recommended: How many items of the lists each source brought first.
+        places: How many places of the lists were ordered in which way.
     """
 
     lists: list[RecommendationList] = field(default_factory=list)
@@ -85,6 +93,7 @@ class Listing:
     slates: dict[int, LoggedSlate] = field(default_factory=dict)
     candidates: Counter[str] = field(default_factory=Counter)
     recommended: Counter[str] = field(default_factory=Counter)
+    places: Counter[ListOrder] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)

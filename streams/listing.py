@@ -13,11 +13,11 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from featurestore.events import ItemId, UserId
+from featurestore.events import UserId
 from featurestore.keys import item_keys
-from featurestore.lists import AsOf, RecommendationList, RecommendedItem
+from featurestore.lists import EXPLORED, AsOf, RecommendationList
 from featurestore.state import UserState
-from models.ranking import best_first, diversify
+from models.exploration import ExplorationConfig, Ordered, Slate, best_list, ordered, seed_of
 from models.retrieval import (
     Proposals,
     Query,
@@ -28,7 +28,7 @@ from models.retrieval import (
 from streams.list_requests import NOTHING_SHOWN, Built, Listing, ListRequest, LoggedSlate, Shown
 from streams.live import LiveModels
 from streams.newcomers import turn_of
-from streams.recommending import Ranked, items_of, listed_of
+from streams.recommending import NOTHING_UNMET, Ranked, Unmet, items_of, listed_of
 from streams.scoring import Scorer, Seen
 from streams.sections import RankingConfig
 from streams.stopwatch import Laps
@@ -54,11 +54,13 @@ class ListBuilder:
         *,
         ranking: RankingConfig,
         retrieval: RetrievalConfig,
+        exploration: ExplorationConfig,
         scorer: Scorer,
         config_digest: str,
     ) -> None:
         self._ranking = ranking
         self._retrieval = retrieval
+        self._exploration = exploration
         self._scorer = scorer
         self._config_digest = config_digest
         self._sampled_below = ranking.slate_sample_rate * 2**32
@@ -137,7 +139,7 @@ class ListBuilder:
         ):
             made = RecommendationList(
                 user_id=request.user_id,
-                list_id=request.list_id,
+                list_id=request.place + (EXPLORED if one.ordered.is_explored else ""),
                 items=items,
                 as_of=AsOf(partition=request.partition, offset=request.offset),
                 now_ms=request.state.clock_ms,
@@ -146,7 +148,7 @@ class ListBuilder:
             )
             listing.lists.append(made)
             listing.ranked.append(one)
-            self._note(request, one, items, live, listing)
+            self._note(request, one, made, live, listing)
 
     def _propose(
         self, requests: Sequence[ListRequest], queries: Sequence[Query], live: LiveModels
@@ -181,24 +183,34 @@ class ListBuilder:
         for index, request in enumerate(requests):
             part = candidates.asked.part(index)
             scores = seen.scores_N[part]
-            order = diversify(
-                best_first(scores),
-                categories[part],
-                self._ranking.category_cap,
-                self._ranking.list_size,
-            )
+            ranking = self._ranking
+            slate = Slate(scores, categories[part], ranking.category_cap, ranking.list_size)
+            order = self._ordered(request, slate, candidates.codes[part], live)
             is_logged = self.is_sampled(request.user_id, request.partition, request.offset)
             logged = seen.features_NF[part] if is_logged else None
             ranked.append(Ranked(candidates.of(index), scores, order, logged))
         return ranked
 
-    def _unmet(self, request: ListRequest, ranked: Ranked, live: LiveModels) -> list[ItemId]:
+    def _ordered(
+        self,
+        request: ListRequest,
+        slate: Slate,
+        codes: npt.NDArray[np.integer],
+        live: LiveModels,
+    ) -> Ordered:
+        if not self._exploration.share:
+            return best_list(slate)
+        logits, keys = self._scorer.logits(slate.scores), live.online.vocabulary.keys[codes]
+        seed = seed_of(request.user_id, request.trigger.event_id)
+        return ordered(slate, logits, keys, self._exploration, seed)
+
+    def _unmet(self, request: ListRequest, ranked: Ranked, live: LiveModels) -> Unmet:
         """Items that nobody has met, for the places that are kept or left for them."""
         ranking = self._ranking
         num = max(ranking.num_new, ranking.list_size - len(ranked.order))
         offered = live.newcomers.offered(live.online.tables.generation) if num else []
         if not offered:
-            return []
+            return NOTHING_UNMET
         keys = item_keys(offered)
         rows = live.catalogue.rows_of(keys)
         unwanted = self._unwanted(request.state, keys) | ~live.catalogue.available(rows)
@@ -206,14 +218,16 @@ class ListBuilder:
             item for item, is_out in zip(offered, unwanted.tolist(), strict=True) if not is_out
         ]
         # A short list takes the newest; a full one takes turns, so that each of them is shown.
-        is_short = len(ranked.order) < ranking.list_size
-        return turn_of(wanted, 0 if is_short else crc32(request.list_id.encode()), num)
+        if len(ranked.order) < ranking.list_size:
+            return Unmet(turn_of(wanted, 0, num), 1.0)
+        turn = turn_of(wanted, crc32(request.place.encode()), num)
+        return Unmet(turn, 1.0 / max(len(wanted), 1))
 
     def _note(
         self,
         request: ListRequest,
         ranked: Ranked,
-        items: Sequence[RecommendedItem],
+        made: RecommendationList,
         live: LiveModels,
         listing: Listing,
     ) -> None:
@@ -222,7 +236,7 @@ class ListBuilder:
         if ranked.features_NF is not None and len(candidates):
             item_id = live.online.vocabulary.item_id
             listing.slates[request.offset] = LoggedSlate(
-                request.list_id,
+                made.list_id,
                 [item_id(code) for code in candidates.codes.tolist()],
                 ranked.features_NF,
             )
@@ -230,4 +244,5 @@ class ListBuilder:
         for source, number in zip(live.sources, numbers, strict=True):
             if number:
                 listing.candidates[source.name] += number
-        listing.recommended.update(item.source for item in items)
+        listing.recommended.update(item.source for item in made.items)
+        listing.places[made.order] += len(made.items)

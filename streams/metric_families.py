@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, get_args
 
 import numpy as np
 import prometheus_client
@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 
 from featurestore.events import RefusalReason
 from featurestore.fold import Outcome
+from featurestore.lists import ListOrder
 from models.recommender import KIND_PREFIX
 from models.registry import SERVABLE
 from models.tables import DeltaOutcome
@@ -66,6 +67,7 @@ LABEL_VALUES: Final[Mapping[str, frozenset[str]]] = {
     "kind": frozenset(MODEL_KINDS),
     "metric": frozenset({"hr", "ndcg", "mrr", "logloss", "auc"}),
     "decision": frozenset({"promote", "keep", "undecided", *map(str, Decision)}),
+    "order": frozenset(get_args(ListOrder)),
     "role": frozenset(map(str, Role)),
     "phase": frozenset({"read", "fit", "evaluate", "export"}),
     "bin": frozenset(map(str, CALIBRATION_EDGES)),

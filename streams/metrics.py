@@ -151,6 +151,9 @@ class RecommendationMetrics:
         self.clicks = make.counters(
             "recommendation_clicks_total", "Label actions on recommended items", "source"
         )
+        self.places = make.counters(
+            "recommended_places_total", "Places of lists, by whether the list was drawn", "order"
+        )
         self.coverage = make.gauge(
             "catalog_coverage_ratio", "Share of available items in the lists of the last minutes"
         )
@@ -246,6 +249,16 @@ class ClickMetrics:
         self.window_auc = make.gauge("ctr_window_auc_ratio", "AUC over the last closed slates")
 
 
+class ExplorationMetrics:
+    """What exploring costs: clicks on drawn lists against those on ranked ones."""
+
+    def __init__(self, make: Families) -> None:
+        self.shown = make.counters(
+            "exploration_shown_total", "Shown items of users' lists, closed", "order"
+        )
+        self.clicks = make.counters("exploration_clicks_total", "Of these the clicked", "order")
+
+
 class JoinMetrics:
     """How impressions and actions find each other."""
 
@@ -308,6 +321,7 @@ class LearnerMetrics:
         self.models = ModelMetrics(make)
         self.live_gate = LiveGateMetrics(make)
         self.click = ClickMetrics(make)
+        self.exploration = ExplorationMetrics(make)
         self.join = JoinMetrics(make)
 
 

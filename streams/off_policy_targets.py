@@ -18,13 +18,14 @@ import numpy.typing as npt
 from featurestore.events import Impression
 from featurestore.keys import item_keys
 from featurestore.state import UserState
+from models.exploration import ExplorationConfig
 from models.off_policy import OffPolicyRefused
 from models.place_chances import DrawnList, EpsilonGreedy
 from models.retrieval import Query, Questions, score
 from models.slate_ranker import RANKERS, SlateRanker, SlateShape
 from streams.composition import build_featurer, build_list_builder, build_scorer
 from streams.config import Config
-from streams.list_requests import ListRequest
+from streams.list_requests import ListRequest, Trigger
 from streams.live import LiveModels
 from streams.queries import Asked, queries_of
 from streams.stopwatch import NoLaps
@@ -86,8 +87,12 @@ class Targets:
         self._live = live
         self._table = config.action_table()
         self._featurer = build_featurer(config, live)
-        # Logged candidates are of no use here.
-        quick = replace(config, ranking=replace(config.ranking, slate_sample_rate=0.0))
+        # Neither logged candidates nor drawn lists are of use here.
+        quick = replace(
+            config,
+            ranking=replace(config.ranking, slate_sample_rate=0.0),
+            exploration=ExplorationConfig(),
+        )
         self._builder = build_list_builder(quick, build_scorer(quick, live))
         self._choose: Callable[[ListRequest, Query], tuple[Questions, npt.NDArray[np.float32]]]
         self._choose = self._recalled if candidates == "recall" else self._known
@@ -122,7 +127,8 @@ class Targets:
         asked = Asked(event.user_id, state, max(event.ts_ms, state.clock_ms), event.context)
         num_previous = self._live.online.covisitation.num_previous
         (query,) = queries_of([asked], self._live, table=self._table, num_previous=num_previous)
-        request = ListRequest(event.user_id, state, _PARTITION, offset, event.context)
+        trigger = Trigger(event.event_id, event.context)
+        request = ListRequest(event.user_id, state, _PARTITION, offset, trigger)
         questions, scores = self._choose(request, query)
         places = np.array([shown.position for shown in event.items], np.int64)
         keys = self._live.online.vocabulary.keys[questions.codes]

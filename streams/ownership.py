@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from featurestore.events import Context, UserId
+from featurestore.events import UserId
 from featurestore.state import UserState
 from featurestore.store import Checkpoint
 from streams.chunks import Chunk
 from streams.engine import LOG_START
 from streams.errors import StartRefused
+from streams.list_requests import Trigger
 from streams.pipeline import Effects
 
 NOTHING_LOST: Final = -1
@@ -68,14 +69,14 @@ class OwnedPartition:
         number: Of the partition.
         checkpoint: What stands in the store; None before the first commit.
         states: Those of its latest users.
-        owed: Users whose events were folded without a list while catching up, with the context
-            of their last trigger; the longest waiting first.
+        owed: Users whose events were folded without a list while catching up, with their last
+            trigger; the longest waiting first.
     """
 
     number: int
     checkpoint: Checkpoint | None
     states: StateCache = field(default_factory=StateCache)
-    owed: dict[UserId, Context | None] = field(default_factory=dict)
+    owed: dict[UserId, Trigger] = field(default_factory=dict)
 
     def not_yet_written(self, chunk: Chunk) -> Chunk | None:
         """Return what of a chunk lies behind the checkpoint; None where nothing does."""
@@ -88,12 +89,12 @@ class OwnedPartition:
         if self.owed:
             for user_id in effects.lists:
                 self.owed.pop(user_id, None)
-        # Who waits already keeps his place, with the context of his latest trigger.
+        # Who waits already keeps his place, with his latest trigger.
         self.owed.update(effects.owed)
         while len(self.owed) > MAX_OWED:
             del self.owed[next(iter(self.owed))]
 
-    def first_owed(self, num: int) -> dict[UserId, Context | None]:
+    def first_owed(self, num: int) -> dict[UserId, Trigger]:
         """Return those who have waited longest for a list, at most `num`."""
         return dict(itertools.islice(self.owed.items(), num))
 

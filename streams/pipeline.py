@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from featurestore.actions import ActionTable
 from featurestore.choice_features import ChoiceFeatures
-from featurestore.events import Action, Context, Impression, UserId, Visit
+from featurestore.events import Action, Impression, UserId, Visit
 from featurestore.fold import FoldRules
 from featurestore.lists import RecommendationList
 from featurestore.state import UserState
@@ -23,7 +23,14 @@ from streams.choosing import ChoiceFeaturer
 from streams.chunks import Chunk
 from streams.examples import EXAMPLES_VERSION, ExamplesRecord, Row
 from streams.folding import FoldedChunk, Step, fold_chunk
-from streams.list_requests import Listing, ListRequest, LoggedSlate, Shown, ShownFeatures
+from streams.list_requests import (
+    Listing,
+    ListRequest,
+    LoggedSlate,
+    Shown,
+    ShownFeatures,
+    Trigger,
+)
 from streams.listing import ListBuilder
 from streams.live import LiveModels
 from streams.queries import Asked, queries_of
@@ -46,7 +53,7 @@ class Effects:
     Attributes:
         states: The new states of its users.
         lists: The lists of the users who triggered one.
-        owed: Users who triggered a list that was not built, with their context.
+        owed: Users who triggered a list that was not built, with their last trigger.
         record: What the learner and the trainer get.
         outcomes: Number of events by kind and outcome.
         listing: How the lists came about, for the metrics.
@@ -54,7 +61,7 @@ class Effects:
 
     states: dict[UserId, UserState]
     lists: dict[UserId, RecommendationList]
-    owed: dict[UserId, Context | None]
+    owed: dict[UserId, Trigger]
     record: ExamplesRecord
     outcomes: dict[tuple[str, str], int]
     listing: Listing = field(default_factory=Listing)
@@ -248,7 +255,7 @@ class Pipeline:
         self,
         offset: int,
         partition: int,
-        users: Mapping[UserId, tuple[UserState, Context | None]],
+        users: Mapping[UserId, tuple[UserState, Trigger]],
         live: LiveModels,
         *,
         computed_at_ms: int,
@@ -259,14 +266,14 @@ class Pipeline:
         Args:
             offset: Up to which all events of the partition are in the states.
             partition: Of `events`.
-            users: Their states, and the contexts of their last triggers.
+            users: Their states, and their last triggers.
             live: The models.
             computed_at_ms: The wall clock, written into lists.
             laps: Takes the time of each stage.
         """
         requests = [
-            ListRequest(user_id, state, partition, offset, context)
-            for user_id, (state, context) in users.items()
+            ListRequest(user_id, state, partition, offset, trigger)
+            for user_id, (state, trigger) in users.items()
         ]
         queries = self._queries([one.asked() for one in requests], live)
         laps.lap("encode")
@@ -323,12 +330,17 @@ def _by_offset(
 
 
 def _request(partition: int, step: Step) -> ListRequest:
-    event = step.event
-    return ListRequest(event.user_id, step.after, partition, step.record.offset, event.context)
+    return ListRequest(
+        step.event.user_id, step.after, partition, step.record.offset, _trigger(step)
+    )
 
 
-def _owed(triggers: Sequence[Step]) -> dict[UserId, Context | None]:
-    return {step.event.user_id: step.event.context for step in triggers}
+def _owed(triggers: Sequence[Step]) -> dict[UserId, Trigger]:
+    return {step.event.user_id: _trigger(step) for step in triggers}
+
+
+def _trigger(step: Step) -> Trigger:
+    return Trigger(step.event.event_id, step.event.context)
 
 
 def _asked_when_shown(step: Step) -> Asked:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from featurestore.events import ItemId
 from featurestore.lists import RecommendedItem
+from models.exploration import Ordered
 from models.questions import joined
 from models.retrieval import Candidates, Query, Questions, Source
 from streams.live import TRANSFORMER, LiveModels
@@ -30,14 +31,35 @@ class Ranked:
     Attributes:
         candidates: All of them.
         scores: float64[N], by which they were ordered.
-        order: int64[L], the list as indices into the candidates.
+        ordered: The list, as indices into the candidates.
         features_NF: float32, the re-ranker's inputs where they are to be logged.
     """
 
     candidates: Candidates
     scores: npt.NDArray[np.float64]
-    order: npt.NDArray[np.int64]
+    ordered: Ordered
     features_NF: npt.NDArray[np.float32] | None
+
+    @property
+    def order(self) -> npt.NDArray[np.int64]:
+        """int64[L], the list as indices into the candidates."""
+        return self.ordered.order
+
+    @property
+    def propensities(self) -> npt.NDArray[np.float64]:
+        """float64[L], of each item at its place."""
+        propensities = self.ordered.propensities
+        return np.ones(len(self.order)) if propensities is None else propensities
+
+
+class Unmet(NamedTuple):
+    """Items that nobody has met, and how likely each was to get its place."""
+
+    item_ids: Sequence[ItemId]
+    propensity: float
+
+
+NOTHING_UNMET: Final = Unmet((), 1.0)
 
 
 def listed_of(ranked: Ranked, live: LiveModels) -> list[str]:
@@ -51,9 +73,9 @@ def items_of(
     queries: Sequence[Query],
     live: LiveModels,
     list_size: int,
-    unmet: Sequence[Sequence[ItemId]],
+    unmet: Sequence[Unmet],
 ) -> list[tuple[RecommendedItem, ...]]:
-    """Return the items of each list, best first.
+    """Return the items of each list, as they are to be shown.
 
     Args:
         ranked: The candidates of each.
@@ -62,7 +84,9 @@ def items_of(
         list_size: Most items.
         unmet: Of each, items that nobody has met; they take the last places.
     """
-    orders = [one.order[: list_size - len(new)] for one, new in zip(ranked, unmet, strict=True)]
+    orders = [
+        one.order[: list_size - len(new.item_ids)] for one, new in zip(ranked, unmet, strict=True)
+    ]
     codes, sizes = joined(
         [one.candidates.codes[order] for one, order in zip(ranked, orders, strict=True)]
     )
@@ -75,7 +99,15 @@ def items_of(
         zip(ranked, queries, orders, unmet, strict=True)
     ):
         part, scores = asked.part(index), one.scores[order].tolist()
-        met = _met(codes[part].tolist(), scores, sources[part], causes[part], query, live)
+        met = _met(
+            codes[part].tolist(),
+            scores,
+            one.propensities[: len(order)].tolist(),
+            sources[part],
+            causes[part],
+            query,
+            live,
+        )
         lists.append((*met, *_new(new, scores, len(met))))
     return lists
 
@@ -83,6 +115,7 @@ def items_of(
 def _met(
     codes: Sequence[int],
     scores: Sequence[float],
+    propensities: Sequence[float],
     sources: Sequence[str],
     causes: Sequence[int],
     query: Query,
@@ -91,8 +124,8 @@ def _met(
     item_id = live.online.vocabulary.item_id
     items: list[RecommendedItem] = []
     num_reasons = 0
-    for position, (code, score, source, cause) in enumerate(
-        zip(codes, scores, sources, causes, strict=True), start=1
+    for position, (code, score, propensity, source, cause) in enumerate(
+        zip(codes, scores, propensities, sources, causes, strict=True), start=1
     ):
         reason = _reason(source, cause, query, live) if num_reasons < MAX_REASONS else None
         num_reasons += reason is not None
@@ -103,18 +136,23 @@ def _met(
                 source=source,
                 reason=reason,
                 position=position,
+                propensity=propensity,
             )
         )
     return items
 
 
-def _new(
-    item_ids: Sequence[ItemId], scores: Sequence[float], num_met: int
-) -> list[RecommendedItem]:
+def _new(unmet: Unmet, scores: Sequence[float], num_met: int) -> list[RecommendedItem]:
     score = scores[-1] if scores else 0.0
     return [
-        RecommendedItem(item_id=item_id, score=score, source=FRESH, position=position)
-        for position, item_id in enumerate(item_ids, start=num_met + 1)
+        RecommendedItem(
+            item_id=item_id,
+            score=score,
+            source=FRESH,
+            position=position,
+            propensity=unmet.propensity,
+        )
+        for position, item_id in enumerate(unmet.item_ids, start=num_met + 1)
     ]
 
 

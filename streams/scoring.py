@@ -118,6 +118,12 @@ class Scorer:
             **log_odds,
         }
 
+    def logits(self, scores_N: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """What of the configured head's scores adds up with noise: log-odds or log-chances."""
+        if self._head != CLICK:
+            return scores_N
+        return np.log(np.maximum(scores_N, np.finfo(np.float64).tiny))
+
     def _scores(
         self,
         features_NF: npt.NDArray[np.float32],

@@ -307,8 +307,8 @@ class Worker:
                 owned.checkpoint.next_offset - 1,
                 number,
                 {
-                    user_id: (states.get(user_id, EMPTY_STATE), context)
-                    for user_id, context in owed.items()
+                    user_id: (states.get(user_id, EMPTY_STATE), trigger)
+                    for user_id, trigger in owed.items()
                 },
                 self._live,
                 computed_at_ms=time.time_ns() // 1_000_000,

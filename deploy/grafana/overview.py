@@ -1,4 +1,4 @@
-"""Which ten panels does one look at first?
+"""Which panels does one look at first?
 
 `python -m deploy.grafana.overview` writes `dashboards/overview.json`; a test fails when the
 committed file differs from what this module builds, or when an expression does not parse. Only
@@ -121,6 +121,19 @@ PANELS: Final = (
                 "sum by (outcome) (rate(recsys_label_join_total[$__rate_interval]))",
                 "{{outcome}}",
             ),
+        ),
+    ),
+    Panel(
+        "What exploring costs",
+        "Clicks per shown item on ranked lists and on drawn ones; and what is lost of all of them.",
+        "percentunit",
+        (
+            Series(
+                "sum by (order) (rate(recsys_exploration_clicks_total[$__rate_interval])) "
+                "/ (sum by (order) (rate(recsys_exploration_shown_total[$__rate_interval])) > 0)",
+                "{{order}}",
+            ),
+            Series("recsys:exploration_cost:ratio_rate1h", "lost, over an hour"),
         ),
     ),
     Panel(

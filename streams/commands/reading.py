@@ -56,6 +56,8 @@ def list_table(recommendations: RecommendationList, *, asked_for: str) -> Table:
         table.add_column(name, justify="right" if name in {"#", "score"} else "left")
     for item in recommendations.items:
         why = item.source if item.reason is None else f"{item.source}: after {item.reason}"
+        if recommendations.order == "explored":
+            why += f", drawn with chance {item.propensity:.2g}"
         # As text: brackets in an id are no markup.
         table.add_row(str(item.position), Text(item.item_id), f"{item.score:.4g}", Text(why))
     return table

@@ -18,7 +18,6 @@ from deploy.stack.broker import KafkaBroker
 from featurestore.catalogue import Catalogue
 from featurestore.events import (
     CatalogueItem,
-    Context,
     Impression,
     ItemId,
     UserId,
@@ -27,7 +26,12 @@ from featurestore.events import (
 )
 from featurestore.fold import Outcome, fold
 from featurestore.keys import item_key
-from featurestore.lists import ModelVersions, RecommendationList, decode_list
+from featurestore.lists import (
+    ModelVersions,
+    RecommendationList,
+    RecommendedItem,
+    decode_list,
+)
 from featurestore.state import EMPTY_STATE, UserState
 from models.bundle import Bundle
 from models.encoder import BUNDLE_KIND, SequenceEncoder
@@ -36,7 +40,7 @@ from streams.composition import build_pipeline
 from streams.config import Config, config_of
 from streams.examples import decode_record
 from streams.learner_fold import LearnerFold
-from streams.list_requests import Listing
+from streams.list_requests import Listing, Trigger
 from streams.live import LiveModels
 from streams.stopwatch import NoLaps
 from tests.chaos.event_log import shop_log
@@ -55,7 +59,11 @@ NUM_LISTS: Final = 1_000
 NUM_ITEMS: Final = 200
 EQUAL_SCORES: Final = 1e-5
 """Neighbours whose scores are closer may change places: sums differ with the size of a batch."""
-SETTINGS: Final[dict[str, Any]] = {"ranking__category_cap": 5, "online__heads": '["choice"]'}
+SETTINGS: Final[dict[str, Any]] = {
+    "ranking__category_cap": 5,
+    "online__heads": '["choice"]',
+    "exploration__share": 0.3,
+}
 
 
 def test_lists_that_the_live_pipeline_wrote_are_those_of_a_replay_to_what_they_name(
@@ -73,6 +81,7 @@ def test_lists_that_the_live_pipeline_wrote_are_those_of_a_replay_to_what_they_n
         bundle.digest[:DIGEST_CHARS],
     }
     assert len({made.models.items for made in written}) > 1
+    assert {made.order for made in written} == {"ranked", "explored"}
 
     sample = random.Random(1).sample(written, min(NUM_LISTS, len(written)))
     replay = Replay(config, pipeline, bundle)
@@ -141,11 +150,11 @@ def announce(pipeline: Pipeline, bundle: Bundle) -> None:
 
 
 class Moment(NamedTuple):
-    """A user after the event at an offset, with the context of the last that asked for a list."""
+    """A user after the event at an offset, with the last that asked for a list."""
 
     offset: int
     state: UserState
-    context: Context | None
+    trigger: Trigger
 
 
 class Replay:
@@ -198,7 +207,7 @@ class Replay:
         return build_pipeline(self._config, live).lists_at(
             made.as_of.offset,
             made.as_of.partition,
-            {made.user_id: (moment.state, moment.context)},
+            {made.user_id: (moment.state, moment.trigger)},
             live,
             computed_at_ms=made.computed_at_ms,
             laps=NoLaps(),
@@ -215,11 +224,11 @@ def moments_of(
         for offset, value in enumerate(values):
             event = decode_event(value)
             of_user = moments[event.user_id, partition]
-            _, before, context = of_user[-1] if of_user else (-1, EMPTY_STATE, None)
+            _, before, trigger = of_user[-1] if of_user else (-1, EMPTY_STATE, Trigger("", None))
             folded = fold(before, event, rules)
             if folded.outcome is not Outcome.DUPLICATE and not isinstance(event, Impression):
-                context = event.context
-            of_user.append(Moment(offset, folded.state, context))
+                trigger = Trigger(event.event_id, event.context)
+            of_user.append(Moment(offset, folded.state, trigger))
     return moments
 
 
@@ -232,10 +241,15 @@ def is_same(made: RecommendationList, listing: Listing, live: LiveModels) -> boo
         (made.list_id, made.now_ms, made.models) == (again.list_id, again.now_ms, again.models)
         and len(made.items) == len(again.items)
         and all(
-            one.item_id == other.item_id or is_tie(scores, one.item_id, other.item_id)
+            (one.item_id == other.item_id and is_as_likely(one, other))
+            or is_tie(scores, one.item_id, other.item_id)
             for one, other in zip(made.items, again.items, strict=True)
         )
     )
+
+
+def is_as_likely(one: RecommendedItem, other: RecommendedItem) -> bool:
+    return one.propensity == pytest.approx(other.propensity, rel=1e-3)
 
 
 def is_tie(scores: dict[ItemId, float], one: ItemId, other: ItemId) -> bool:

@@ -51,6 +51,7 @@ def test_consumed_is_ok_and_late_and_duplicate_and_invalid() -> None:
     assert sample(moved, "recommendations_total", outcome="ok") == 1
     assert sample(moved, "recommended_items_total", source="covisitation") == 1
     assert sample(moved, "candidates_total", source="trending") == 1
+    assert sample(moved, "recommended_places_total", order="ranked") == 1
 
 
 def test_a_slice_counts_its_bytes_and_what_was_sent_back() -> None:

@@ -8,6 +8,7 @@ from featurestore.state_layout import Header
 from featurestore.store import Checkpoint
 from streams.engine import LOG_START
 from streams.errors import StartRefused
+from streams.list_requests import Trigger
 from streams.ownership import (
     MAX_OWED,
     NOTHING_LOST,
@@ -91,7 +92,10 @@ def test_a_list_is_owed_until_it_is_paid_or_built() -> None:
         click("u1", "a", context={"device": "phone"}), visit("u2"), visit("u3"), wants_lists=False
     )
     owned.written(HERE, behind, max_users=10)
-    assert owned.first_owed(2) == {UserId("u1"): {"device": "phone"}, UserId("u2"): None}
+    assert owned.first_owed(2) == {
+        UserId("u1"): Trigger(f"u1-click-a-{START_MS}", {"device": "phone"}),
+        UserId("u2"): Trigger(f"u2-visit-{START_MS}", None),
+    }
 
     owned.written(HERE, line.take(visit("u2", START_MS + 1)), max_users=10)
     owned.paid([UserId("u1")])

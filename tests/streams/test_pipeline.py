@@ -17,6 +17,7 @@ from streams.examples import (
     unpack_int32,
     unpack_keys,
 )
+from streams.list_requests import Trigger
 from streams.ownership import NOTHING_LOST
 from streams.pipeline import ChunkInput
 from streams.stopwatch import NoLaps
@@ -193,7 +194,10 @@ def test_while_catching_up_lists_are_owed_and_sampled_slates_still_logged() -> N
     )
 
     assert effects.lists == {}
-    assert effects.owed == {U1: {"device": "phone"}, U2: None}
+    assert effects.owed == {
+        U1: Trigger("u1-click-a-1700000000000", {"device": "phone"}),
+        U2: Trigger("u2-visit-1700000000000", None),
+    }
     assert sum(isinstance(row, SlateRow) for row in effects.record.rows) == 2
     logged = line(ranking__slate_sample_rate=1.0).take(
         click("u1", "a", context={"device": "phone"}), visit("u2")

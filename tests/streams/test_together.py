@@ -7,6 +7,7 @@ import pytest
 
 from featurestore.events import UserId, Visit
 from streams.examples import ExamplesRecord
+from streams.list_requests import Trigger
 from streams.pipeline import ChunkInput, Effects
 from streams.together import Together
 from tests.streams.taught import chunk_of
@@ -50,7 +51,11 @@ class Computer:
 
     def effects(self, name: int) -> Effects:
         return Effects(
-            states={}, lists={}, owed={UserId(str(name)): None}, record=RECORD, outcomes={}
+            states={},
+            lists={},
+            owed={UserId(str(name)): Trigger("e", None)},
+            record=RECORD,
+            outcomes={},
         )
 
 

@@ -22,7 +22,7 @@ def test_every_expression_parses() -> None:
 
 def test_panels_have_distinct_ids_units_descriptions_and_do_not_overlap() -> None:
     panels = json.loads(build_json())["panels"]
-    assert len({panel["id"] for panel in panels}) == len(panels) == 10
+    assert len({panel["id"] for panel in panels}) == len(panels) == 11
     for panel in panels:
         assert panel["description"]
         assert panel["fieldConfig"]["defaults"]["unit"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import redis
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from featurestore.events import ItemId, UserId
 from featurestore.keys import RECOMMENDATIONS_POPULAR, recommendations_key
@@ -60,6 +61,20 @@ def test_a_users_list_is_shown_with_reasons_and_versions(redis_url: str) -> None
     assert "computed 2023-11-14 22:13:20 UTC after event 3-41" in caption
     assert "examples offset 77, transformer 01234567" in caption
     assert "popular" not in done.output
+    assert "drawn" not in done.output
+
+
+def test_of_an_explored_list_each_item_says_with_which_chance_it_was_drawn(redis_url: str) -> None:
+    ranked = list_for("ann")
+    rope = replace(ranked.items[1], propensity=0.0123)
+    drawn = replace(ranked, list_id="3-41-x", items=(ranked.items[0], rope))
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(recommendations_key("ann"), encode_list(drawn))
+
+    shown = got(redis_url, "ann").output
+
+    assert "trending, drawn with chance 1" in shown
+    assert "covisitation: after tent, drawn with chance 0.012" in shown
 
 
 def test_without_a_list_the_popular_one_is_shown_and_said_to_be(redis_url: str) -> None:
