@@ -3,11 +3,8 @@
 The log's events go one by one through the pipeline and learner of the live system
 (`streams.one_process`). Rankers learn from the slates of the first part and are fixed then; of
 every later impression each policy says with which chance it would have shown what was shown there.
-With the logged propensities and the clicks that the join attributes that makes the estimates of
-`models.off_policy`.
-
-The model that doubly robust asks has learned, when an impression is shown, the slates that were
-answered before it and are of users of other folds: it never knows the reward that it is to foresee.
+With the logged propensities and the clicks that the join attributes (`streams.off_policy_judging`)
+that makes the estimates of `models.off_policy`.
 """
 
 from __future__ import annotations
@@ -20,36 +17,20 @@ from hashlib import blake2b
 from importlib.metadata import version
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
 from featurestore.events import Event, EventRefused, Impression, decode_event
-from featurestore.keys import item_keys
 from featurestore.state import EMPTY_STATE
-from models.item_position_model import ItemPositionModel, fold_of
-from models.off_policy import BadPropensity
 from models.place_chances import DrawnList, EpsilonGreedy, Greedy, PlackettLuce
-from streams.attribution import ClosedSlate, JoinOutcome
 from streams.config import Config
 from streams.evaluation_result import AttributionRule
-from streams.examples import unpack_int32
 from streams.finished_log import LogValues
-from streams.learner_fold import LearnEffects
-from streams.off_policy_estimates import (
-    AnsweredSlate,
-    Estimation,
-    JudgedSlate,
-    logged_estimate,
-    policy_run,
-)
+from streams.off_policy_estimates import Estimation, logged_estimate, policy_run
+from streams.off_policy_judging import Judge
 from streams.off_policy_result import Drawing, OffPolicyResult
-from streams.off_policy_targets import CandidateSet, Opinion, Targets
+from streams.off_policy_targets import CandidateSet, Targets
 from streams.one_process import OneProcess
 from streams.watch_times import check_watch_times
 
 _PROGRESS_EVENTS: Final = 1_000
-_NUM_POSITIONS: Final = 50
-"""Places that the model of doubly robust tells apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,12 +100,8 @@ class _Run:
         self._targets = Targets(
             asked.policies, asked.drawn, config, self._system.live, candidates=asked.candidates
         )
-        self._model = ItemPositionModel(num_positions=_NUM_POSITIONS)
-        self._users: dict[str, int] = {}
-        self._waiting: dict[int, JudgedSlate] = {}
-        self._answered: list[AnsweredSlate] = []
+        self._judge = Judge(self._targets)
         self._refused: Counter[str] = Counter()
-        self._joins: Counter[JoinOutcome] = Counter()
         self._digest = blake2b(digest_size=16)
 
     def take(self, place: int, value: bytes) -> None:
@@ -140,12 +117,12 @@ class _Run:
             return
         if isinstance(event, Impression) and place >= self._first:
             state = self._system.states.get(event.user_id, EMPTY_STATE)
-            self._waiting[place] = self._judged(event, self._targets.ask(event, state, place))
+            self._judge.ask(place, event, state)
         self._process(place, event)
 
     def finish(self) -> None:
         """Close the slates that are open at the log's end."""
-        self._settle(self._system.finish())
+        self._judge.settle(self._system.finish())
 
     def result(self, name: str, begun_s: float) -> OffPolicyResult:
         """Return the figures.
@@ -153,10 +130,10 @@ class _Run:
         Raises:
             OffPolicyRefused: There are none.
         """
-        asked, how, answered = self._asked, self._asked.estimation, self._answered
+        asked, how, answered = self._asked, self._asked.estimation, self._judge.answered
         policies = {policy: policy_run(policy, answered, how) for policy in asked.policies}
         attribution = self._config.attribution
-        outcomes = {outcome.value: number for outcome, number in self._joins.items()}
+        outcomes = {outcome.value: number for outcome, number in self._judge.joins.items()}
         return OffPolicyResult(
             headrace=version("headrace"),
             file=name,
@@ -177,75 +154,19 @@ class _Run:
             ),
             slots=sum(len(one.rewards) for one in answered),
             slates=len(answered),
-            users=len(self._users),
+            users=self._judge.num_users,
             logged=logged_estimate(answered, how),
             policies=policies,
             refused=dict(sorted(self._refused.items())),
             cpu_s=time.process_time() - begun_s,
         )
 
-    def _judged(self, event: Impression, opinion: Opinion) -> JudgedSlate:
-        """Add what was logged and what the model expects to what the policies would have done."""
-        keys = item_keys([shown.item_id for shown in event.items]).tolist()
-        fold, places = fold_of(event.user_id), opinion.positions
-        expected_KN = self._model.expected(fold, opinion.keys.tolist(), places)
-        return JudgedSlate(
-            propensities=_propensities(event),
-            targets=opinion.of_shown,
-            of_logged=np.diagonal(self._model.expected(fold, keys, places)),
-            of_target={
-                name: (chances_KN * expected_KN).sum(axis=1)
-                for name, chances_KN in opinion.of_all.items()
-            },
-        )
-
     def _process(self, place: int, event: Event | None) -> None:
         """Let worker and learner take one place in."""
         effects = self._system.process(place, event, wants_lists=False)
         if not effects.record.rows:
-            # Delivered twice, shown once.
-            self._waiting.pop(place, None)
-        self._settle(self._system.learn(place, effects))
-
-    def _settle(self, effects: LearnEffects) -> None:
-        """Take the slates whose answer is final: learned from, and counted if evaluated."""
-        self._joins.update(effects.joins)
-        for closed in effects.closed:
-            row = closed.slate.row
-            judged = self._waiting.pop(row.offset, None)
-            if closed.outcome is JoinOutcome.EVICTED:
-                continue
-            if closed.is_learned:
-                self._learn(closed)
-            if judged is not None:
-                user = self._users.setdefault(row.user_id, len(self._users))
-                rewards = closed.is_clicked().astype(np.float64)
-                self._answered.append(AnsweredSlate(user, judged, rewards))
-
-    def _learn(self, closed: ClosedSlate) -> None:
-        row, items = closed.slate.row, closed.slate.items
-        labels, positions = closed.is_clicked(), np.array(row.positions)
-        self._model.learn(fold_of(row.user_id), item_keys(items).tolist(), positions, labels)
-        relevance = unpack_int32(row.relevance, len(items))
-        examination = unpack_int32(row.examination, len(items))
-        self._targets.learn(relevance, examination, labels, closed.watch_times())
-
-
-def _propensities(event: Impression) -> npt.NDArray[np.float64]:
-    """What was logged with each item.
-
-    Raises:
-        BadPropensity: Something was not.
-    """
-    for shown in event.items:
-        if shown.propensity is None:
-            raise BadPropensity(
-                f"found no propensity at item {shown.item_id!r}, position {shown.position}, of "
-                f"impression {event.event_id!r}, expected one with every item that is evaluated: "
-                "the chance, above 0 and up to 1, that it stood there. The application logs it "
-                "(docs/events.md); --learn-until leaves out an older part of a log"
-            )
-    return np.array([shown.propensity for shown in event.items], np.float64)
+            self._judge.forget(place)
+        self._judge.settle(self._system.learn(place, effects))
 
 
 def _drawing(drawn: DrawnList) -> Drawing:

@@ -18,6 +18,7 @@ ALIKE = {
     "nothing is capped": ([0, 0, 0, 0, 0, 0], 0, 4),
     "no categories": ([-1, -1, -1, -1, -1, -1], 1, 4),
     "two of three": ([0, 1, 2, 0, 1, 2], 2, 4),
+    "some have no category": ([-1, -1, 0, 0, 1, 1], 1, 4),
     "one of each, and the list is full": ([0, 1, 2, 0, 1, 2], 1, 3),
     "what was held back fills the list": ([0, 0, 0, 0, 1, -1], 2, 6),
     "nearly all are held back": ([0, 0, 0, 0, 0, 0], 1, 5),

@@ -39,7 +39,7 @@ def closed(list_id: str, num_items: int, clicked: tuple[int, ...] = ()) -> Close
 
 
 @pytest.mark.parametrize(
-    ("order", "shown", "clicks"), [("ranked", 5.0, 1.0), ("explored", 7.0, 2.0)]
+    ("order", "shown", "clicks"), [("ranked", 5.0, 1.0), ("explored", 7.0, 3.0)]
 )
 def test_clicks_on_drawn_lists_are_told_from_those_on_ranked_ones(
     order: str, shown: float, clicks: float
@@ -50,7 +50,7 @@ def test_clicks_on_drawn_lists_are_told_from_those_on_ranked_ones(
         is_learned=True,
         closed=[
             closed("3-12", 5, (0,)),
-            closed("3-14-x", 4, (0, 3)),
+            closed("3-14-x", 4, (0, 2, 3)),
             closed("3-15-x", 3),
             # No list of a user's: the popular one, another policy's, none.
             closed("popular-7", 2, (1,)),

@@ -1,7 +1,11 @@
 """Explored lists as users get them: named, replayed, filtered, with propensities."""
 
+import numpy as np
+import pytest
+
 from featurestore.events import CatalogueItem, UserId
 from featurestore.lists import RecommendationList, decode_list, encode_list
+from streams.composition import build_scorer
 from streams.examples import SlateRow
 from streams.stopwatch import NoLaps
 from tests.streams.stream_events import START_MS, click, visit
@@ -110,12 +114,16 @@ def test_an_unmet_item_at_the_last_place_tells_with_how_many_it_takes_turns() ->
 
 
 def test_a_chance_that_scores_counts_by_its_logarithm() -> None:
-    one = line(exploration__share=1, ranking__head="click", exploration__depth=4)
+    settings = config(ranking__head="click")
+    by_chance = build_scorer(settings, live_models(settings))
+    by_utility = build_scorer(config(), live_models(config()))
+    scores = np.array([0.5, 0.25, 0.0])
 
-    made = lists(one, 10)
+    found = by_chance.logits(scores)
 
-    # An untrained p(click) is one half for all.
-    assert {round(item.propensity, 5) for one in made for item in one.items} == {0.25}
+    assert found[0] - found[1] == pytest.approx(np.log(2))
+    assert np.isfinite(found).all()
+    assert by_utility.logits(scores).tolist() == scores.tolist()
 
 
 def test_a_logged_slate_names_the_list_that_was_drawn() -> None:
