@@ -28,9 +28,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from deploy.storefront.behaviour import Behaviour
 from deploy.storefront.events import CatalogueItem, Event, encode
-from deploy.storefront.policies import Policy, ReadList, Request, Served
+from deploy.storefront.policies import (
+    ReadList,
+    ReadRecommendations,
+    RecommenderPolicy,
+    Request,
+    Served,
+)
 from deploy.storefront.settings import Settings
 from deploy.storefront.storefront import Storefront
 from featurestore.events import Impression, UserId, decode_event, decode_item
@@ -79,7 +84,7 @@ class Phases:
 
     past_h: float = 0.1
     learn_h: float = 0.2
-    evaluate_h: float = 0.75
+    evaluate_h: float = 0.5
 
 
 @dataclass(slots=True)
@@ -95,17 +100,17 @@ class Truth:
     by_places: list[float] = field(default_factory=list)
 
 
-class Witnessed:
-    """A policy, and what the shopper thought of all items when it last served a page."""
+class Witnessed(RecommenderPolicy):
+    """The recommender, and what the shopper thought of all items when it last served a page."""
 
-    def __init__(self, policy: Policy, behaviour: Behaviour) -> None:
-        self._policy = policy
-        self._behaviour = behaviour
+    def __init__(self, shop: Storefront, read: ReadRecommendations) -> None:
+        super().__init__(read, shop.popular, shop.world, shop.settings)
+        self._behaviour = shop.behaviour
         self.probability_I: npt.NDArray[np.float64] = np.empty(0)
 
     def serve(self, request: Request) -> Served:
         """See `Policy`."""
-        served = self._policy.serve(request)
+        served = super().serve(request)
         self.probability_I = self._behaviour.probabilities(
             request.shopper, slice(None), request.now_ms
         )
@@ -125,11 +130,11 @@ class Explored:
         self.truth = Truth()
         self._lists: dict[UserId, RecommendationList] = {}
         self._numbers: dict[int, int] = {}
-        self.shop = Storefront(settings, START_MS, read=self._read)
-        recommender = self.shop.recommender
-        if recommender is None:
-            raise AssertionError("the shop has a recommender to read from")
-        self._witness = Witnessed(recommender, self.shop.behaviour)
+        self.shop = Storefront(settings, START_MS)
+        self._witness = Witnessed(self.shop, self._read)
+        # The shop's own recommender, so that every page sends a visit: a list that is shown twice
+        # is one draw, and those without a click would be shown more often.
+        self.shop.recommender = self._witness
         self._place = 0
         self._draws = np.random.default_rng(settings.seed)
         self._examined_K = (
