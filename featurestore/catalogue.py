@@ -109,6 +109,11 @@ class Catalogue:
         """
         return np.where(rows == UNKNOWN, np.int32(UNKNOWN), self._categories[rows])
 
+    @property
+    def category_names(self) -> list[str]:
+        """The name behind each code that `categories` returns."""
+        return list(self._category_codes)
+
     def kinds(self, rows: Rows) -> npt.NDArray[np.uint32]:
         """Return uint32[N, 2]: keys of each row's first two categories, 0 for none.
 

@@ -62,6 +62,16 @@ def partitions_key(topic: str) -> bytes:
     return b"partitions:%b" % topic.encode()
 
 
+def popular_key(category: str) -> bytes:
+    """Where an application reads what is popular of a category."""
+    return b"%b:%b" % (RECOMMENDATIONS_POPULAR, category.encode())
+
+
+def similar_key(item_id: str) -> bytes:
+    """Where an application reads what goes with an item."""
+    return b"similar:%b" % item_id.encode()
+
+
 def recommendations_key(user_id: str) -> bytes:
     """Where an application reads a user's list."""
     return b"rec:%b" % user_id.encode()

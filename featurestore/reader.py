@@ -1,14 +1,20 @@
 """How does an application read a list? One round trip, with the popular list as the fall-back.
 
 Any Redis client can do the same: `GET rec:<user_id>`, and `GET rec:popular` where that is missing
-or too old. This class adds decoding and the age check, nothing else.
+or too old; `GET rec:popular:<category>`, `GET similar:<item_id>`. This class adds decoding and the
+age check, nothing else.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from featurestore.keys import RECOMMENDATIONS_POPULAR, recommendations_key
+from featurestore.keys import (
+    RECOMMENDATIONS_POPULAR,
+    popular_key,
+    recommendations_key,
+    similar_key,
+)
 from featurestore.lists import RecommendationList, decode_list
 
 if TYPE_CHECKING:
@@ -49,3 +55,23 @@ class RecommendationReader:
             if computed_since_ms is None or recommendations.computed_at_ms >= computed_since_ms:
                 return recommendations
         return None if popular is None else decode_list(popular)
+
+    def popular(self, category: str) -> RecommendationList | None:
+        """Return what is popular of a category; None where it has no list.
+
+        Raises:
+            ListCorrupt: Something else than Headrace wrote the key.
+        """
+        return self._shared(popular_key(category))
+
+    def similar(self, item_id: str) -> RecommendationList | None:
+        """Return what goes with an item, the best first; None where nothing is known of it.
+
+        Raises:
+            ListCorrupt: Something else than Headrace wrote the key.
+        """
+        return self._shared(similar_key(item_id))
+
+    def _shared(self, key: bytes) -> RecommendationList | None:
+        value = cast("bytes | None", self._redis.get(key))
+        return None if value is None else decode_list(value)

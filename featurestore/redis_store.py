@@ -26,7 +26,6 @@ from featurestore.events import UserId
 from featurestore.keys import (
     LEARNER_BASE,
     LEARNER_DELTAS,
-    RECOMMENDATIONS_POPULAR,
     checkpoint_key,
     partitions_key,
     recommendations_key,
@@ -57,6 +56,11 @@ local current = redis.call('GET', KEYS[1]) or ''
 if current ~= ARGV[1] then return current end
 for i = 2, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 2], 'PX', ARGV[3]) end
 redis.call('SET', KEYS[1], ARGV[2])
+return nil
+""")
+
+_PUT_LISTS: Final = _Script("""
+for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 1], 'PX', ARGV[1]) end
 return nil
 """)
 
@@ -172,13 +176,14 @@ class RedisStore:
         """See `Store`."""
         return await self._get(recommendations_key(user_id))
 
-    async def get_popular(self) -> bytes | None:
+    async def get_shared(self, key: bytes) -> bytes | None:
         """See `Store`."""
-        return await self._get(RECOMMENDATIONS_POPULAR)
+        return await self._get(key)
 
-    async def put_popular(self, value: bytes) -> None:
+    async def put_shared(self, lists: Mapping[bytes, bytes], *, ttl_ms: int) -> None:
         """See `Store`."""
-        await self._answer(self._execute("SET", RECOMMENDATIONS_POPULAR, value))
+        check_num_lists(len(lists))
+        await self._run(_PUT_LISTS, [*lists], [ttl_ms, *lists.values()])
 
     async def load_base(self) -> Base | None:
         """See `Store`."""

@@ -22,7 +22,6 @@ from featurestore.checkpoint import (
 from featurestore.errors import FeatureStoreError
 from featurestore.events import UserId
 from featurestore.keys import (
-    RECOMMENDATIONS_POPULAR,
     checkpoint_key,
     partitions_key,
     recommendations_key,
@@ -137,12 +136,17 @@ class Store(Protocol):
         """Return a user's encoded list; None if there is none or it has expired."""
         ...
 
-    async def get_popular(self) -> bytes | None:
-        """Return the list for users who have none; None before the first was put."""
+    async def get_shared(self, key: bytes) -> bytes | None:
+        """Return a list that is no user's own; None if there is none or it has expired."""
         ...
 
-    async def put_popular(self, value: bytes) -> None:
-        """Replace the list for users who have none."""
+    async def put_shared(self, lists: Mapping[bytes, bytes], *, ttl_ms: int) -> None:
+        """Replace lists that are no user's own: what is popular, what is similar.
+
+        Args:
+            lists: By their keys, at most `MAX_LISTS_PER_COMMIT`.
+            ttl_ms: After which they expire.
+        """
         ...
 
     async def load_base(self) -> Base | None:
@@ -254,13 +258,15 @@ class MemoryStore:
         """See `Store`."""
         return self._get(recommendations_key(user_id))
 
-    async def get_popular(self) -> bytes | None:
+    async def get_shared(self, key: bytes) -> bytes | None:
         """See `Store`."""
-        return self._get(RECOMMENDATIONS_POPULAR)
+        return self._get(key)
 
-    async def put_popular(self, value: bytes) -> None:
+    async def put_shared(self, lists: Mapping[bytes, bytes], *, ttl_ms: int) -> None:
         """See `Store`."""
-        self._values[RECOMMENDATIONS_POPULAR] = value, None
+        check_num_lists(len(lists))
+        expires_ms = self._now_ms() + ttl_ms
+        self._values.update({key: (value, expires_ms) for key, value in lists.items()})
 
     async def load_base(self) -> Base | None:
         """See `Store`."""

@@ -9,6 +9,7 @@ next to go.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -185,6 +186,7 @@ class Covisitation:
         self.table = self._pairs.table
         self.num_previous = len(config.query_weights)
         self._query_weights = np.array(config.query_weights)
+        self._changed: dict[int, None] = {}
 
     def learn(self, previous: Sequence[int], code: int, weight: float, time_ms: int) -> None:
         """Counts that `code` followed `previous` (codes, the latest first; unknown ones < 0)."""
@@ -194,6 +196,17 @@ class Covisitation:
                 pairs[row] = weight * pair_weight
         if pairs:
             self._pairs.add(list(pairs), list(pairs.values()), code, time_ms)
+            self._changed |= dict.fromkeys(pairs)
+
+    def take_changed(self, num: int) -> list[int]:
+        """At most `num` items that something has followed since they were taken, the first first.
+
+        Nothing is among them that was learned before a snapshot was taken in.
+        """
+        taken = list(islice(self._changed, num))
+        for code in taken:
+            del self._changed[code]
+        return taken
 
     def followers(self, queries: Sequence[Query]) -> list[NDArray[np.int32]]:
         """For each of some queries every item that followed one of `previous`, ascending."""
@@ -267,6 +280,8 @@ class Covisitation:
     def drop(self, retired: NDArray[np.integer]) -> None:
         """Forgets retired items: their rows, and their slots in the rows of others."""
         self.table.clear_rows(retired)
+        for code in retired.tolist():
+            self._changed.pop(code, None)
         self._pairs.drop_codes(retired, self.table.num_rows)
 
 

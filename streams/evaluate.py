@@ -44,8 +44,8 @@ from streams.evaluation_result import (
 from streams.evaluation_tally import ClickTally, ItemTally, Verdict
 from streams.event_file import read_values
 from streams.one_process import OneProcess
-from streams.popular import popular_list
 from streams.queries import Asked
+from streams.shared_lists import SharedLists
 from streams.watch_times import check_watch_times
 
 if TYPE_CHECKING:
@@ -276,13 +276,13 @@ class _Run:
         )
 
     def _popular(self) -> RecommendationList:
-        return popular_list(
-            self._live.online,
-            self._live.catalogue,
+        lists = SharedLists(
+            online=self._live.online,
+            catalogue=self._live.catalogue,
             num_items=self._config.ranking.list_size,
             config_digest=self._config.digest(),
-            computed_at_ms=0,
         )
+        return lists.popular(computed_at_ms=0)
 
 
 def _peak_rss_mb() -> float:

@@ -18,7 +18,6 @@ import faust
 
 from featurestore.catalogue import Catalogue
 from featurestore.events import EventRefused, decode_item
-from featurestore.lists import RecommendationList
 from featurestore.redis_store import RedisStore
 from featurestore.store import Store
 from models.online import OnlineModels
@@ -42,9 +41,9 @@ from streams.guard import Guard
 from streams.learner_accounts import LearnerAccounts
 from streams.learner_fold import LearnerFold
 from streams.metrics import LearnerMetrics, serve_metrics
-from streams.popular import popular_list
 from streams.publication import Publication
 from streams.refill import LayoutMismatch
+from streams.shared_lists import SharedLists
 from streams.source_partitions import GapInExamples
 from streams.topic_identity import TopicIdentity, await_topic
 
@@ -203,7 +202,7 @@ class Learner:
     # --- publishing ---
 
     async def _follow_items(self) -> None:
-        """Know what has been withdrawn: nothing is learned of it, and `rec:popular` is without."""
+        """Know what has been withdrawn: nothing is learned of it, and it is in no shared list."""
         kafka = self._config.kafka
         with fail_stop(self.app, "following the catalogue"):
             reader = TopicReader(kafka.brokers, kafka.topics.items, on_records=self._take_items)
@@ -221,7 +220,7 @@ class Learner:
     async def _keep_publishing(self) -> None:
         learner = self._config.learner
         delta = Interval(learner.delta_interval_s)
-        popular = Interval(learner.popular_interval_s)
+        shared = Interval(learner.shared_interval_s)
         base = Interval(learner.base_interval_s)
         while not self.app.control.is_stopping:
             await asyncio.sleep(min(_LOOK_S, learner.delta_interval_s) / 4)
@@ -233,23 +232,28 @@ class Learner:
                 if delta.is_due(now_s):
                     await work.publication.publish_delta()
                     self._accounts.window_auc()
-                if popular.is_due(now_s):
-                    await work.publication.put_popular(self._popular(work.online))
+                if shared.is_due(now_s):
+                    await self._put_shared(work)
                 if base.is_due(now_s):
                     await work.publication.save_base()
             except FatalEngineError as error:
                 self.app.control.fail(error)
                 return
 
-    def _popular(self, online: OnlineModels) -> RecommendationList:
-        config = self._config
-        return popular_list(
-            online,
-            self._catalogue,
+    async def _put_shared(self, work: _Work) -> None:
+        config, learner = self._config, self._config.learner
+        made = SharedLists(
+            online=work.online,
+            catalogue=self._catalogue,
             num_items=config.ranking.list_size,
             config_digest=config.digest(),
-            computed_at_ms=time.time_ns() // 1_000_000,
         )
+        for lists in made.in_batches(
+            num_categories=learner.popular_categories,
+            num_similar=learner.similar_items,
+            computed_at_ms=time.time_ns() // 1_000_000,
+        ):
+            await work.publication.put_shared(lists, ttl_ms=config.ttl_ms)
 
     async def _watch_progress(self) -> None:
         delays = self._accounts.metrics.processing.event_loop_delay

@@ -62,7 +62,7 @@ LABEL_VALUES: Final[Mapping[str, frozenset[str]]] = {
     "error": frozenset({"redis", "kafka", "fenced", "checkpoint", "refused", "internal"}),
     "source": frozenset({*COUNTING_SOURCES, *EXTRA_SOURCES, "none"}),
     "command": frozenset(
-        {"checkpoint", "load", "commit", "base", "delta", "deltas", "popular", "list"}
+        {"checkpoint", "load", "commit", "base", "delta", "deltas", "shared", "list"}
     ),
     "kind": frozenset(MODEL_KINDS),
     "metric": frozenset({"hr", "ndcg", "mrr", "logloss", "auc"}),

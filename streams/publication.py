@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -123,10 +123,10 @@ class Publication:
             payload=self._online.snapshot(),
         )
 
-    async def put_popular(self, popular: RecommendationList) -> None:
-        """Replace the list for users who have none."""
-        value = encode_list(popular)
-        await self._ask("popular", lambda: self._store.put_popular(value))
+    async def put_shared(self, lists: Mapping[bytes, RecommendationList], *, ttl_ms: int) -> None:
+        """Replace lists that are nobody's own, by their keys."""
+        values = {key: encode_list(made) for key, made in lists.items()}
+        await self._ask("shared", lambda: self._store.put_shared(values, ttl_ms=ttl_ms))
 
     def _restore(self, base: Base) -> None:
         try:

@@ -120,7 +120,10 @@ class LearnerConfig:
         metrics_port: Port of `/metrics`.
         delta_interval_s: How often changed values go to the workers.
         base_interval_s: How often everything is saved, as the point to restart from.
-        popular_interval_s: How often `rec:popular` is written.
+        shared_interval_s: How often `rec:popular` and what else is nobody's own is written.
+        popular_categories: The most popular categories, which have a `rec:popular:<category>`.
+        similar_items: Of the items that something new has followed so many have `similar:<item_id>`
+            written each time.
         stall_timeout_s: Time without progress, while records wait, that ends the process.
     """
 
@@ -128,8 +131,24 @@ class LearnerConfig:
     metrics_port: int = 9102
     delta_interval_s: float = 1.0
     base_interval_s: float = 60.0
-    popular_interval_s: float = 5.0
+    shared_interval_s: float = 5.0
+    popular_categories: int = 200
+    similar_items: int = 500
     stall_timeout_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be written.
+
+        Raises:
+            ValueError: Naming every bad value.
+        """
+        checks = [
+            (self.shared_interval_s > 0, "shared_interval_s above 0"),
+            (self.popular_categories >= 0, "popular_categories not below 0"),
+            (self.similar_items >= 0, "similar_items not below 0"),
+        ]
+        if bad := [expected for holds, expected in checks if not holds]:
+            raise ValueError(", ".join(bad))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,29 +23,49 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("user")
+@click.argument("user", required=False)
+@click.option("--category", help="What is popular of this category instead.")
+@click.option("--similar", "item_id", metavar="ITEM", help="What goes with this item instead.")
 @with_config
-def get(user: str, config_file: Path | None, overrides: tuple[str, ...]) -> None:
+def get(
+    user: str | None,
+    category: str | None,
+    item_id: str | None,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
     """Show USER's list, or the popular one, with the reason of each item."""
+    if sum(name is not None for name in (user, category, item_id)) != 1:
+        raise click.UsageError("expected one of USER, --category and --similar")
     config = config_from(config_file, overrides)
     with redis.Redis.from_url(config.redis.url.reveal()) as client:
-        found = RecommendationReader(client).get(user)
+        reader = RecommendationReader(client)
+        if user is not None:
+            found, wanted = reader.get(user), f"list for {user!r}, and no popular list"
+            title = (
+                user if found and found.user_id == user else f"{user} has no list: what is popular"
+            )
+        elif category is not None:
+            found, wanted = reader.popular(category), f"list of the category {category!r}"
+            title = f"popular of {category}"
+        else:
+            found, wanted = reader.similar(item_id or ""), f"list of what goes with {item_id!r}"
+            title = f"goes with {item_id}"
     if found is None:
         click.echo(
-            f"no list for {user!r}, and no popular list yet: does the worker run (`headrace "
-            "status`), and did any event arrive?",
+            f"no {wanted} yet: do worker and learner run (`headrace status`), and did any event "
+            "arrive?",
             err=True,
         )
         sys.exit(1)
-    Console().print(list_table(found, asked_for=user))
+    Console().print(list_table(found, title=title))
 
 
-def list_table(recommendations: RecommendationList, *, asked_for: str) -> Table:
+def list_table(recommendations: RecommendationList, *, title: str) -> Table:
     """Return the list as a table."""
-    own = recommendations.user_id == asked_for
     computed = datetime.fromtimestamp(recommendations.computed_at_ms / 1000, tz=UTC)
     table = Table(
-        title=Text(asked_for if own else f"{asked_for} has no list: what is popular"),
+        title=Text(title),
         caption=(
             f"computed {computed:%Y-%m-%d %H:%M:%S} UTC after event "
             f"{recommendations.as_of.partition}-{recommendations.as_of.offset}; examples offset "

@@ -36,7 +36,7 @@ def test_before_the_first_commit_there_is_nothing(run_on_store: RunOnStore) -> N
         assert await store.load_states(3, [U1, U2]) == [None, None]
         assert await store.load_states(3, []) == []
         assert await store.get_list(U1) is None
-        assert await store.get_popular() is None
+        assert await store.get_shared(b"rec:popular") is None
         assert await store.load_base() is None
         assert await store.read_deltas(BEFORE_ALL_DELTAS, 0) == []
 
@@ -180,11 +180,20 @@ def test_the_first_number_of_partitions_stays_recorded(run_on_store: RunOnStore)
     run_on_store(scenario)
 
 
-def test_the_popular_list_is_replaced(run_on_store: RunOnStore) -> None:
+def test_shared_lists_are_replaced_together_and_expire(run_on_store: RunOnStore) -> None:
     async def scenario(store: Store) -> None:
-        await store.put_popular(b"one")
-        await store.put_popular(b"two")
-        assert await store.get_popular() == b"two"
+        await store.put_shared({b"rec:popular": b"one", b"similar:i1": b"its"}, ttl_ms=LONG_MS)
+        await store.put_shared({b"rec:popular": b"two"}, ttl_ms=LONG_MS)
+        assert await store.get_shared(b"rec:popular") == b"two"
+        await store.put_shared({b"rec:popular": b"brief"}, ttl_ms=60)
+
+        async def is_gone() -> bool:
+            return await store.get_shared(b"rec:popular") is None
+
+        await eventually(is_gone)
+        assert await store.get_shared(b"similar:i1") == b"its"
+        with pytest.raises(ValueError, match="65 lists"):
+            await store.put_shared({b"%d" % number: b"" for number in range(65)}, ttl_ms=1)
 
     run_on_store(scenario)
 

@@ -39,6 +39,16 @@ def test_a_list_that_is_too_old_gives_way_to_the_popular_one(client: "Redis") ->
     assert read(client, computed_since_ms=OWN.computed_at_ms + 1) == POPULAR
 
 
+def test_shared_lists_are_read_by_category_and_by_item(client: "Redis") -> None:
+    reader = RecommendationReader(client)
+    assert reader.popular("shoes") is None
+    assert reader.similar("boot") is None
+    client.set("rec:popular:shoes", encode_list(POPULAR))
+    client.set("similar:boot", encode_list(OWN))
+    assert reader.popular("shoes") == POPULAR
+    assert reader.similar("boot") == OWN
+
+
 def test_what_somebody_else_wrote_is_no_list(client: "Redis") -> None:
     client.set("rec:u1", b"not ours")
     with pytest.raises(ListCorrupt):

@@ -10,7 +10,9 @@ import redis
 from deploy.stack.broker import KafkaBroker
 from featurestore.events import CatalogueItem, ItemId
 from featurestore.keys import RECOMMENDATIONS_POPULAR
-from featurestore.lists import decode_list
+from featurestore.lists import RecommendationList, decode_list
+from featurestore.reader import RecommendationReader
+from models.questions import Query
 from streams.errors import EXIT_REFUSED
 from tests.integration.learners import (
     LAYOUT,
@@ -41,7 +43,8 @@ def test_what_workers_read_is_the_fold_of_the_examples(
         kafka=kafka.bootstrap,
         redis_url=redis_url,
         prefix=topics,
-        learner__popular_interval_s=0.2,
+        learner__shared_interval_s=0.2,
+        learner__similar_items=10,
     ) as learner:
         until(lambda: replica_of(redis_url).offset == NUM_RECORDS, what=learner.log())
         expected = learned_offline(kafka.bootstrap, topic)
@@ -61,6 +64,24 @@ def test_what_workers_read_is_the_fold_of_the_examples(
             rest = popular[:3] + popular[4:]
             until(lambda: _popular(client) == rest, what="the popular list without it")
 
+            tents = [
+                CatalogueItem(item_id=ItemId(item_id), categories=("tents",))
+                for item_id in popular[5:8]
+            ]
+            produce_items(kafka.bootstrap, f"{topics}items", tents)
+            reader = RecommendationReader(client)
+            until(lambda: _ids(reader.popular("tents")) == popular[5:8], what="its category's list")
+            followed = expected.covisitation.take_changed(1000)
+            assert len(followed) > 30
+            slots = expected.covisitation.followers(
+                [Query(now_ms=0, previous=[c]) for c in followed]
+            )
+            for code, followers in zip(followed, slots, strict=True):
+                item_id = expected.vocabulary.item_id(code)
+                until(lambda: _ids(reader.similar(item_id)), what=f"what goes with {item_id}")  # noqa: B023 - asked at once
+                known = {expected.vocabulary.item_id(one) for one in followers.tolist()}
+                assert set(_ids(reader.similar(item_id)) or ()) <= known - {item_id}
+
 
 def _base_offset(redis_url: str) -> int | None:
     base = base_of(redis_url)
@@ -70,6 +91,10 @@ def _base_offset(redis_url: str) -> int | None:
 def _popular(client: redis.Redis) -> list[str]:
     value = client.get(RECOMMENDATIONS_POPULAR)
     return [] if not isinstance(value, bytes) else [i.item_id for i in decode_list(value).items]
+
+
+def _ids(made: RecommendationList | None) -> list[str] | None:
+    return None if made is None else [item.item_id for item in made.items]
 
 
 def test_a_gap_in_the_examples_ends_the_learner_with_the_remedy(

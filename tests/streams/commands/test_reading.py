@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from featurestore.events import ItemId, UserId
-from featurestore.keys import RECOMMENDATIONS_POPULAR, recommendations_key
+from featurestore.keys import RECOMMENDATIONS_POPULAR, popular_key, recommendations_key, similar_key
 from featurestore.lists import (
     AsOf,
     ModelVersions,
@@ -43,9 +43,9 @@ def list_for(user_id: str) -> RecommendationList:
     )
 
 
-def got(redis_url: str, user_id: str) -> Result:
+def got(redis_url: str, *arguments: str) -> Result:
     return CliRunner().invoke(
-        _headrace, ["get", user_id], env={"HEADRACE_REDIS": redis_url, "COLUMNS": "120"}
+        _headrace, ["get", *arguments], env={"HEADRACE_REDIS": redis_url, "COLUMNS": "120"}
     )
 
 
@@ -86,8 +86,31 @@ def test_without_a_list_the_popular_one_is_shown_and_said_to_be(redis_url: str) 
     assert "bob has no list: what is popular" in done.output
 
 
+def test_what_is_popular_of_a_category_and_what_goes_with_an_item_is_shown(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(popular_key("shoes"), encode_list(list_for("")))
+        client.set(similar_key("boot"), encode_list(list_for("")))
+
+    assert "popular of shoes" in got(redis_url, "--category", "shoes").output
+    assert "goes with boot" in got(redis_url, "--similar", "boot").output
+    for arguments, missing in (
+        (("--category", "hats"), "no list of the category 'hats'"),
+        (("--similar", "hat"), "no list of what goes with 'hat'"),
+    ):
+        done = got(redis_url, *arguments)
+        assert done.exit_code == 1
+        assert missing in done.output
+
+
+def test_one_list_is_asked_for_and_not_none_or_two(redis_url: str) -> None:
+    for arguments in ((), ("ann", "--similar", "boot")):
+        done = got(redis_url, *arguments)
+        assert done.exit_code == 2
+        assert "expected one of USER, --category and --similar" in done.output
+
+
 def test_no_list_at_all_is_a_fault_with_a_hint(redis_url: str) -> None:
     done = got(redis_url, "bob")
 
     assert done.exit_code == 1
-    assert "does the worker run" in done.output
+    assert "do worker and learner run" in done.output
