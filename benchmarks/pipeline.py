@@ -127,10 +127,10 @@ def main() -> None:
     print(f"{raw.per_cpu_s:14,.0f} events per CPU second", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         announce_bundle(bench, Path(folder) / "bundle")
-        for name in OVERRIDES:
+        for name, overrides in OVERRIDES.items():
             if arguments.only in {None, name}:
                 fill_store(bench, users)
-                asyncio.run(save_models(bench))
+                asyncio.run(save_models(bench, overrides))
                 print(f"--- {name}", flush=True)
                 num = arguments.events if name == "states" else arguments.lists
                 report(name, run_worker(bench, name, num), raw)
@@ -201,9 +201,9 @@ def _batches(users: Sequence[str]) -> list[Sequence[str]]:
     return [users[start : start + 1000] for start in range(0, len(users), 1000)]
 
 
-async def save_models(bench: Bench) -> None:
-    """Save counters that have seen an hour, as the learner would."""
-    online = bench.config("fill").online_models()
+async def save_models(bench: Bench, overrides: Sequence[str]) -> None:
+    """Save counters that have seen an hour, as the learner of that configuration would."""
+    online = bench.config("fill", overrides).online_models()
     teach(online)
     store = RedisStore.connect(bench.redis_url, topic=bench.topic)
     await store.save_base(
