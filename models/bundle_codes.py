@@ -51,17 +51,9 @@ class BundleCodes:
     def follow(self) -> bool:
         """Look up what codes were given or retired; whether there were any."""
         keys = self._vocabulary.keys
-        if len(keys) == len(self._keys) and np.array_equal(keys, self._keys):
+        if np.array_equal(keys, self._keys):
             return False
         self._keys = keys.copy()
         self.row_of_code = self.rows_of(self._keys)
         self.known = np.flatnonzero(self.row_of_code != NO_ROW).astype(np.int32)
         return True
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether `follow` has not been asked since the batch began.
-
-        Within a batch codes are neither given to others nor retired, so that lengths tell.
-        """
-        return len(self._keys) != self._vocabulary.num_rows

@@ -58,9 +58,12 @@ class RecommenderSource:
         keys_N = np.array([key_of(item_id) for item_id in model.item_ids], np.uint64)
         self._codes = BundleCodes(keys_N, vocabulary)
 
+    def follow(self) -> None:
+        """Look up what codes were given or retired; to be called before each batch."""
+        self._codes.follow()
+
     def recall(self, queries: Sequence[Query], num: int) -> list[NDArray[np.integer]]:
         """The best by the model's own score."""
-        self._codes.follow()
         rows = self._codes.row_of_code[self._codes.known]
         found: list[NDArray[np.integer]] = []
         for query in queries:
@@ -74,8 +77,6 @@ class RecommenderSource:
     def score(self, asked: Questions) -> NDArray[np.float32]:
         """NaN for items that the model does not know, and for users of whom it knows no item."""
         scores = np.full(len(asked), np.nan, np.float32)
-        if self._codes.is_behind:
-            self._codes.follow()
         for index, query in enumerate(asked.queries):
             own_N = self._own_scores(query)
             if own_N is not None:

@@ -65,9 +65,13 @@ class TransformerSource:
         self._known_vectors_NI = self._vectors_NI[:0]
         self._marks = np.zeros(0, np.bool_)
 
+    def follow(self) -> None:
+        """Look up what codes were given or retired; to be called before each batch."""
+        if self._codes.follow():
+            self._known_vectors_NI = self._vectors_NI[self._codes.row_of_code[self._codes.known]]
+
     def recall(self, queries: Sequence[Query], num: int) -> list[NDArray[np.integer]]:
         """The best by vector and popularity; nothing where no encoder has seen the user."""
-        self._follow()
         found: list[NDArray[np.integer]] = [_NOTHING] * len(queries)
         seen = [at for at, query in enumerate(queries) if query.user_vector is not None]
         if seen and self._codes.known.size and num > 0:
@@ -92,8 +96,6 @@ class TransformerSource:
     def score(self, asked: Questions) -> NDArray[np.float32]:
         """NaN for items that the bundle does not know, and without a user vector."""
         scores = np.full(len(asked), np.nan, np.float32)
-        if self._codes.is_behind:
-            self._follow()
         is_seen_B = np.array([query.user_vector is not None for query in asked.queries], np.bool_)
         if not len(self._codes) or not is_seen_B.any():
             return scores
@@ -129,10 +131,6 @@ class TransformerSource:
         is_listed: NDArray[np.bool_] = self._marks[asked.owners * width + asked.codes]
         self._marks[cells] = False
         return is_listed
-
-    def _follow(self) -> None:
-        if self._codes.follow():
-            self._known_vectors_NI = self._vectors_NI[self._codes.row_of_code[self._codes.known]]
 
 
 def _vector(query: Query) -> NDArray[np.float32]:

@@ -117,6 +117,7 @@ class ListBuilder:
         self, requests: Sequence[ListRequest], queries: Sequence[Query], live: LiveModels
     ) -> list[list[str]]:
         """Return the items that lists would hold, but for the places kept for new ones."""
+        live.follow()
         proposals = self._propose(requests, queries, live)
         asked = [request.asked() for request in requests]
         seen = self._scorer.see(NOTHING_SHOWN, asked, proposals, live)

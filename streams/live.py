@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -88,6 +88,13 @@ class CatalogueRows:
             self._rows[code] = self._catalogue.rows_of(np.array([key], np.uint64))[0]
 
 
+class BundleSource(Source, Protocol):
+    """A source whose items are a bundle's."""
+
+    def follow(self) -> None:
+        """Look up what codes were given or retired; to be called before each batch."""
+
+
 class Loaded(NamedTuple):
     """A source that a bundle brought.
 
@@ -97,7 +104,7 @@ class Loaded(NamedTuple):
     """
 
     digest: str
-    source: Source
+    source: BundleSource
 
 
 class LiveModels:
@@ -192,6 +199,8 @@ class LiveModels:
     def follow(self) -> None:
         """Look up what has changed since the last batch; to be called before each."""
         self.rows.follow()
+        for loaded in self.loaded.values():
+            loaded.source.follow()
 
     def recall_followers(self, queries: Sequence[Query]) -> None:
         """Find in one go what co-visitation lists for a batch: its recall and the bundle ask."""

@@ -36,9 +36,15 @@ class Made:
             self.meet(item_id)
         self.model = Fixed()
         self.source = RecommenderSource("als", self.model, self.vocabulary, key_of=ord_of)
+        self.source.follow()
 
     def meet(self, item_id: str, now_ms: int = 0) -> None:
         self.vocabulary.add(item_id, ord_of(item_id), now_ms)
+
+    def proposed(self, num: int) -> list[str]:
+        self.source.follow()
+        (found,) = self.source.recall([query("a")], num)
+        return self.names(found)
 
     def names(self, codes: npt.NDArray[np.integer]) -> list[str]:
         return [self.vocabulary.item_id(code) for code in codes.tolist()]
@@ -61,22 +67,19 @@ def query(*item_ids: str) -> Query:
 def test_items_with_a_code_are_proposed_best_first() -> None:
     made = Made()
 
-    few, all_known = (made.source.recall([query("a")], num)[0] for num in (2, 9))
-
-    assert made.names(few) == ["c", "b"]
-    assert made.names(all_known) == ["c", "b", "a"]
-    assert made.source.recall([query("a")], 0)[0].size == 0
+    assert made.proposed(2) == ["c", "b"]
+    assert made.proposed(9) == ["c", "b", "a"]
+    assert made.proposed(0) == []
 
 
 def test_an_item_is_proposed_as_soon_as_it_has_a_code_and_no_longer_when_it_retires() -> None:
     made = Made()
-    made.source.recall([query("a")], 9)
 
     made.vocabulary.retire()
     made.meet("d", now_ms=5)
 
-    assert made.names(made.source.recall([query("a")], 1)[0]) == ["d"]
-    assert "new" not in made.names(made.source.recall([query("a")], 9)[0])
+    assert made.proposed(1) == ["d"]
+    assert "new" not in made.proposed(9)
 
 
 def test_scores_are_of_one_scale_and_missing_where_the_model_does_not_know_the_item() -> None:

@@ -48,11 +48,13 @@ class Made:
         return self.online.vocabulary.code(key_of(item_id))
 
     def recall(self, query: Query, num: int) -> list[int]:
+        self.source.follow()
         (found,) = self.source.recall([query], num)
         codes: list[int] = found.tolist()
         return codes
 
     def score(self, query: Query, codes: list[int]) -> np.ndarray:
+        self.source.follow()
         return self.source.score(Questions.of_one(query, np.array(codes)))
 
     def queries(self) -> list[Query]:

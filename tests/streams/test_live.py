@@ -6,9 +6,13 @@ import numpy as np
 
 from featurestore.keys import item_key
 from models.encoder import SequenceEncoder
+from models.encoder_inputs import ActionSequence
+from models.recommenders.ease import LinearAutoencoder
 from models.retrieval import Query, Questions
 from streams.live import AbsentSource
+from tests.models.histories import history_of
 from tests.streams.bundles import small_bundle
+from tests.streams.stream_events import START_MS
 from tests.streams.taught import config, item, live_models, put_items
 
 
@@ -63,3 +67,33 @@ def test_what_followed_is_the_same_for_a_batch_and_for_each_alone(tmp_path: Path
     assert kept == alone
     assert not kept[0]
     assert max(map(len, kept)) > 2
+
+
+def test_sources_that_propose_nothing_follow_codes_that_another_item_takes_over() -> None:
+    settings = config(
+        online__extra_sources=["transformer", "ease"], online__vocabulary__max_items=2
+    )
+    live = live_models(settings, [["a", "b"]])
+    model = LinearAutoencoder()
+    for _ in model.fit(history_of([("u", "b"), ("u", "c")])):
+        pass
+    live.serve("ease", model, "digest")
+    positives = ActionSequence(
+        keys=np.array([item_key("b")], np.uint64),
+        actions=np.ones(1, np.uint8),
+        times_s=np.zeros(1, np.int64),
+        user=1,
+    )
+
+    def scored(item_id: str) -> bool:
+        live.follow()
+        code = live.online.vocabulary.codes([item_key(item_id)])
+        asked = Questions.of_one(Query(now_ms=START_MS, positives=positives), code)
+        return bool(np.isfinite(live.loaded["ease"].source.score(asked)).all())
+
+    assert not scored("a")
+
+    live.online.learn_action("c", weight=1.0, time_ms=START_MS, previous=[])
+
+    assert live.online.vocabulary.num_rows == 2
+    assert scored("c")
