@@ -19,6 +19,7 @@ from featurestore.events import EventRefused, decode_item
 from featurestore.keys import item_key
 from models.bundle import Bundle, BundleRefused, load_bundle
 from models.encoder import BUNDLE_KIND, SequenceEncoder
+from models.recommender_source import RecommenderSource
 from models.served import load_served
 from streams.announcements import (
     CHALLENGING,
@@ -117,10 +118,15 @@ class ModelsFeed:
             if encoder is not None:
                 self._live.use(encoder)
             return encoder is not None
-        model = await self._loaded(wanted, load_served)
-        if model is not None:
-            self._live.serve(name, model, wanted.digest)
-        return model is not None
+
+        def source_of(bundle: Bundle) -> RecommenderSource:
+            vocabulary = self._live.online.vocabulary
+            return RecommenderSource(name, load_served(bundle), vocabulary, key_of=item_key)
+
+        source = await self._loaded(wanted, source_of)
+        if source is not None:
+            self._live.serve(source, wanted.digest)
+        return source is not None
 
     async def _swap_challenger(self) -> None:
         """Compare with the challenger announced, as long as it is one."""

@@ -23,7 +23,6 @@ from models.online import OnlineModels
 from models.recommender import KIND_PREFIX
 from models.recommender_source import RecommenderSource
 from models.retrieval import Query, Questions, Source
-from models.served import ServedModel
 from models.transformer_source import TransformerSource
 from models.vocabulary import Vocabulary
 from streams.announcements import DIGEST_CHARS
@@ -151,18 +150,16 @@ class LiveModels:
         )
         self._put(TRANSFORMER, Loaded(encoder.bundle.digest, source))
 
-    def serve(self, name: str, model: ServedModel, digest: str) -> None:
-        """Ask another model as the source of this name from the next chunk on.
+    def serve(self, source: RecommenderSource, digest: str) -> None:
+        """Ask another model of a finished log from the next chunk on; the challenger asks it, too.
 
         Args:
-            name: Of `OnlineConfig.extra_sources`.
-            model: It.
+            source: Of a name in `OnlineConfig.extra_sources`, over `online.vocabulary`.
             digest: Of its bundle.
         """
-        source = RecommenderSource(name, model, self.online.vocabulary, key_of=item_key)
-        self._put(name, Loaded(digest, source))
+        self._put(source.name, Loaded(digest, source))
         if self.challenger is not None:
-            self.challenger.serve(name, model, digest)
+            self.challenger.serve(source, digest)
 
     def _put(self, name: str, loaded: Loaded | None) -> None:
         # Another mapping every time: a challenger begins with a copy.

@@ -1,5 +1,6 @@
 """The models in use: sources keep their columns, catalogue rows follow codes and records."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,10 @@ import numpy as np
 from featurestore.keys import item_key
 from models.encoder import SequenceEncoder
 from models.encoder_inputs import ActionSequence
+from models.recommender_source import RecommenderSource
 from models.recommenders.ease import LinearAutoencoder
 from models.retrieval import Query, Questions
-from streams.live import AbsentSource
+from streams.live import AbsentSource, LiveModels
 from tests.models.histories import history_of
 from tests.streams.bundles import small_bundle
 from tests.streams.stream_events import START_MS
@@ -69,15 +71,42 @@ def test_what_followed_is_the_same_for_a_batch_and_for_each_alone(tmp_path: Path
     assert max(map(len, kept)) > 2
 
 
+def learned(live: LiveModels, rows: Sequence[tuple[str, str]]) -> RecommenderSource:
+    """A source whose model learned who acted on what."""
+    model = LinearAutoencoder()
+    for _ in model.fit(history_of(rows)):
+        pass
+    return RecommenderSource("ease", model, live.online.vocabulary, key_of=item_key)
+
+
+def test_a_model_taken_up_is_asked_by_the_challenger_too(tmp_path: Path) -> None:
+    settings = config(online__extra_sources=["transformer", "ease"])
+    live = live_models(settings, [["a", "b"]])
+    small_bundle(tmp_path / "b", ["a", "b"])
+    encoder = SequenceEncoder.load(tmp_path / "b", key_of=item_key)
+    first, second = (learned(live, [("u", "a"), ("u", other)]) for other in "bc")
+
+    live.serve(first, "first")
+    live.challenge(encoder)
+    assert live.challenger is not None
+    assert live.challenger.loaded["ease"].digest == "first"
+    live.serve(second, "second")
+
+    challenger_sources = {source.name: source for source in live.challenger.sources}
+    assert challenger_sources["ease"] is second
+    assert live.challenger.versions("config").bundles == {
+        "ease": "second",
+        "transformer": encoder.bundle.digest[:8],
+    }
+    assert live.versions("config").bundles == {"ease": "second"}
+
+
 def test_sources_that_propose_nothing_follow_codes_that_another_item_takes_over() -> None:
     settings = config(
         online__extra_sources=["transformer", "ease"], online__vocabulary__max_items=2
     )
     live = live_models(settings, [["a", "b"]])
-    model = LinearAutoencoder()
-    for _ in model.fit(history_of([("u", "b"), ("u", "c")])):
-        pass
-    live.serve("ease", model, "digest")
+    live.serve(learned(live, [("u", "b"), ("u", "c")]), "digest")
     positives = ActionSequence(
         keys=np.array([item_key("b")], np.uint64),
         actions=np.ones(1, np.uint8),

@@ -9,6 +9,7 @@ from featurestore.keys import item_key
 from featurestore.state import EMPTY_STATE, UserState
 from models.encoder import SequenceEncoder
 from models.encoder_inputs import hash_user
+from models.recommender_source import RecommenderSource
 from models.recommenders.ease import LinearAutoencoder
 from models.retrieval import Query
 from streams.live import LiveModels
@@ -77,7 +78,9 @@ def test_models_of_finished_logs_see_the_positive_actions_alone() -> None:
     state = asked(one.states[U1])
     assert query(state, one.live).positives is None
 
-    one.live.serve("ease", LinearAutoencoder(), "digest")
+    vocabulary = one.live.online.vocabulary
+    source = RecommenderSource("ease", LinearAutoencoder(), vocabulary, key_of=item_key)
+    one.live.serve(source, "digest")
     seen = query(state, one.live).positives
 
     assert seen is not None
