@@ -21,6 +21,9 @@ Settings: TypeAlias = Mapping[str, Any]
 
 Feed: TypeAlias = dict[str, npt.NDArray[Any]]
 
+Feeder: TypeAlias = Callable[[Sequence[UserSequence], Settings, int], Feed]
+"""Makes a feed of at least one sequence; the number is of the items."""
+
 
 def newest_items(sequences: Sequence[UserSequence], length: int) -> npt.NDArray[np.int64]:
     """Return the codes of each sequence's `length` newest items, newest first, -1 for none.
@@ -106,10 +109,10 @@ def _lstm(sequences: Sequence[UserSequence], settings: Settings, num_items: int)
     }
 
 
-FEEDS: Final[Mapping[str, Callable[[Sequence[UserSequence], Settings, int], Feed]]] = {
+FEEDS: Final[Mapping[str, Feeder]] = {
     "two_tower": _two_tower,
     "youtube": _youtube,
     "autoencoder": _autoencoder,
     "lstm": _lstm,
 }
-"""What the graph of each kind is fed, by the model's name: of at least one sequence."""
+"""What the graph of each model that needs torch is fed, by the model's name."""

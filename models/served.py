@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle import ENCODER, Bundle, BundleRefused
-from models.graph_inputs import FEEDS
+from models.bundle import Bundle, BundleRefused
+from models.graph_inputs import FEEDS, Feeder
 from models.onnx_session import session_of
 from models.recommender import KIND_PREFIX, UserSequence
 from models.registry import SERVABLE, load_recommender
@@ -33,17 +33,17 @@ class ServedModel(Protocol):
 class GraphModel:
     """A network behind its graph; as `ServedModel`."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, feed: Feeder) -> None:
         """Load a checked bundle.
 
+        Args:
+            bundle: it.
+            feed: what its graph reads of sequences.
+
         Raises:
-            BundleRefused: it holds no graph of a model that is known, or one that cannot be run.
+            BundleRefused: it holds no graph, or one that cannot be run.
         """
-        name = bundle.config.kind.removeprefix(KIND_PREFIX)
-        if name not in FEEDS:
-            known = ", ".join(sorted(FEEDS))
-            raise BundleRefused(f"{bundle.folder}: a graph of {name!r} found, of {known} expected")
-        self._feed = FEEDS[name]
+        self._feed = feed
         self._settings = bundle.config.settings
         self._session = session_of(bundle)
         self.item_ids = bundle.item_ids
@@ -71,4 +71,4 @@ def load_served(bundle: Bundle) -> ServedModel:
             f"{bundle.folder}: a model {name!r} found, one that can be a live source expected: "
             f"{known}"
         )
-    return GraphModel(bundle) if ENCODER in bundle.file_digests else load_recommender(bundle)
+    return GraphModel(bundle, FEEDS[name]) if name in FEEDS else load_recommender(bundle)

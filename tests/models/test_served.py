@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from models.bundle import BundleConfig, BundleRefused, write_bundle
-from models.recommenders.two_tower import TwoTowerRecommender
+from models.bundle import BundleRefused
+from models.graph_inputs import FEEDS
 from models.registry import SERVABLE, new_recommender
 from models.served import load_served
 from tests.models.histories import history_of
@@ -31,21 +31,11 @@ def test_serving_needs_no_torch(tmp_path: Path) -> None:
     assert subprocess.run(command, check=False).returncode == 0
 
 
-def test_a_graph_of_a_model_that_needs_none_is_refused(tmp_path: Path) -> None:
-    trained = TwoTowerRecommender(network={"item_width": 4, "model_width": 4})
-    for _ in trained.fit(history_of(ROWS)):
-        pass
-    bundle = write_bundle(
-        tmp_path / "bundle",
-        config=BundleConfig(
-            kind="offline-ease", created_ms=0, cutoff_offset=0, cutoff_ms=0, metrics={}, settings={}
-        ),
-        item_ids=trained.item_ids,
-        weights=trained.weights(),
-        graph=trained.graph(),
-    )
-    with pytest.raises(BundleRefused, match="a graph of 'ease' found, of autoencoder, lstm"):
-        load_served(bundle)
+@pytest.mark.parametrize("name", sorted(FEEDS))
+def test_a_network_without_its_graph_is_refused(name: str, tmp_path: Path) -> None:
+    without = new_recommender(name).save(tmp_path / "bundle")
+    with pytest.raises(BundleRefused, match=r"no file 'encoder\.onnx'"):
+        load_served(without)
 
 
 def test_a_model_that_is_live_by_itself_is_refused(tmp_path: Path) -> None:
