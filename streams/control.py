@@ -108,13 +108,13 @@ class ModelsFeed:
             if wanted is None or (in_use is not None and wanted.digest == in_use.digest):
                 continue
             if await self._take_up(name, wanted):
-                self._count_swap(wanted)
+                self._count_swap(kind, wanted)
         await self._swap_challenger()
 
     async def _take_up(self, name: str, wanted: Announcement) -> bool:
         """Ask this bundle as the source of a name from now on; False where it is refused."""
         if name == TRANSFORMER:
-            encoder = await self._loaded(wanted, _encoder_of)
+            encoder = await self._loaded(BUNDLE_KIND, wanted, _encoder_of)
             if encoder is not None:
                 self._live.use(encoder)
             return encoder is not None
@@ -123,7 +123,7 @@ class ModelsFeed:
             vocabulary = self._live.online.vocabulary
             return RecommenderSource(name, load_served(bundle), vocabulary, key_of=item_key)
 
-        source = await self._loaded(wanted, source_of)
+        source = await self._loaded(kind_of_source(name), wanted, source_of)
         if source is not None:
             self._live.serve(source, wanted.digest)
         return source is not None
@@ -135,18 +135,26 @@ class ModelsFeed:
         if wanted is None or wanted.decision not in CHALLENGING or wanted.digest == current:
             self._live.challenge(None)
         elif wanted.digest != _digest_of(self._live.challenger):
-            self._live.challenge(await self._loaded(wanted, _encoder_of))
+            self._live.challenge(await self._loaded(BUNDLE_KIND, wanted, _encoder_of))
 
-    async def _loaded(self, wanted: Announcement, load: Callable[[Bundle], T]) -> T | None:
-        """Check and load a bundle; None where it is refused."""
+    async def _loaded(
+        self, kind: str, wanted: Announcement, load: Callable[[Bundle], T]
+    ) -> T | None:
+        """Check and load a bundle of the kind that the record's key named; None where refused."""
 
         def checked() -> T:
-            return load(load_bundle(Path(wanted.uri), expected_digest=wanted.digest))
+            bundle = load_bundle(Path(wanted.uri), expected_digest=wanted.digest)
+            if bundle.config.kind != kind:
+                raise BundleRefused(
+                    f"{bundle.folder}: kind {bundle.config.kind!r} found, {kind!r} expected, as "
+                    "the key of its announcement says; promote it with `headrace models promote`"
+                )
+            return load(bundle)
 
         try:
             return await asyncio.to_thread(checked)
         except BundleRefused as error:
-            self._metrics.models.refusals.of(wanted.kind).inc()
+            self._metrics.models.refusals.of(kind).inc()
             logger.error("Bundle refused, the one in use stays: %s", error)  # noqa: TRY400
             return None
 
@@ -156,13 +164,13 @@ class ModelsFeed:
             await self._announced.wait()
             await self.swap()
 
-    def _count_swap(self, taken: Announcement) -> None:
+    def _count_swap(self, kind: str, taken: Announcement) -> None:
         models = self._metrics.models
-        models.info.clear(taken.kind)
-        models.info.of(taken.kind, str(taken.trained_at_ms), taken.short_digest).set(1)
-        models.trained.of(taken.kind).set(taken.trained_at_ms / 1000)
-        models.loaded.of(taken.kind).set(time.time())
-        models.swaps.of(taken.kind).inc()
+        models.info.clear(kind)
+        models.info.of(kind, str(taken.trained_at_ms), taken.short_digest).set(1)
+        models.trained.of(kind).set(taken.trained_at_ms / 1000)
+        models.loaded.of(kind).set(time.time())
+        models.swaps.of(kind).inc()
         if reason := _ROLLBACKS.get(taken.decision):
             models.rollbacks.of(reason).inc()
 

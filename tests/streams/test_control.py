@@ -9,6 +9,7 @@ import msgspec
 from featurestore.events import CatalogueItem, ItemId, UserId, encode_event
 from models.bundle import WEIGHTS, Bundle
 from models.recommenders.ease import LinearAutoencoder
+from models.recommenders.vsknn import NeighbourRecommender
 from streams.announcements import Announcement, Decision, Role, encode_announcement, records_of
 from streams.control import ItemsFeed, ModelsFeed
 from streams.engine import Record
@@ -32,6 +33,16 @@ def records(*values: bytes | None, key: bytes | None = b"transformer") -> list[R
 
 def sample(metrics: WorkerMetrics, name: str, **labels: str) -> float:
     return metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def named_in_info(metrics: WorkerMetrics) -> set[tuple[str, str]]:
+    """Kind and digest of what metrics say is in use."""
+    return {
+        (series.labels["kind"], series.labels["digest"])
+        for family in metrics.registry.collect()
+        if family.name == "recsys_model_info"
+        for series in family.samples
+    }
 
 
 def live() -> LiveModels:
@@ -160,8 +171,33 @@ def test_a_model_of_a_finished_log_is_asked_swapped_and_kept_when_another_is_ref
     assert best_after_a(announcement_of(first)) == "b"
     assert sample(metrics, "recsys_model_swaps_total", kind=kind) == 3
     assert sample(metrics, "recsys_model_refusals_total", kind=kind) == 1
-    assert sample(metrics, "recsys_model_info", kind=kind, version="0", digest=first.digest[:8])
+    assert named_in_info(metrics) == {(kind, first.digest[:8])}
     assert not sample(metrics, "recsys_model_swaps_total", kind="transformer")
+
+    transformer = small_bundle(tmp_path / "transformer", ITEMS)
+    swapped(models, metrics, announced(transformer))
+    assert named_in_info(metrics) == {
+        (kind, first.digest[:8]),
+        ("transformer", transformer.digest[:8]),
+    }
+
+
+def test_a_bundle_under_another_kinds_key_is_refused(tmp_path: Path) -> None:
+    settings = config(online__extra_sources=["transformer", "ease"])
+    models, metrics = live_models(settings, [["a", "b"]]), WorkerMetrics()
+    feed = ModelsFeed(models, metrics)
+    vsknn = NeighbourRecommender()
+    for _ in vsknn.fit(history_of([("u", "a"), ("u", "b")])):
+        pass
+    value = announced(vsknn.save(tmp_path / "b"))
+
+    async def hear() -> None:
+        feed.take(0, records(value, key=b"offline-ease"))
+        await feed.swap()
+
+    asyncio.run(hear())
+    assert "ease" not in models.loaded
+    assert sample(metrics, "recsys_model_refusals_total", kind="offline-ease") == 1
 
 
 def test_a_damaged_bundle_is_refused_and_the_one_in_use_stays(tmp_path: Path) -> None:
