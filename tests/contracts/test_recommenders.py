@@ -37,6 +37,10 @@ _SMALL["youtube"] = {
     "network": {"length": 8, "item_width": 16, "model_width": 16, "num_layers": 2},
     "training": {"max_epochs": 3, "warm_up_steps": 5},
 }
+_SMALL["lstm"] = {
+    **_SMALL["lstm"],
+    "network": {**_SMALL["lstm"]["network"], "num_blocks": 2, "state_width": 24},
+}
 _ARRAYS = ("items", "actions", "times_s")
 
 pytestmark = pytest.mark.parametrize("name", sorted(RECOMMENDERS))
