@@ -48,7 +48,7 @@ class OnlineConfig:
 
     Attributes:
         initial_weights: Of the order in use until the re-ranker has learned a better one.
-        extra_sources: Names of further sources (the transformer's) that the re-ranker sees.
+        extra_sources: Names of further sources, those that bundles bring, that the re-ranker sees.
         heads: Names of the heads whose log-odds it sees, of "click" and "choice".
     """
 

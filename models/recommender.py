@@ -29,7 +29,7 @@ UNKNOWN_ITEM: Final = -1
 """The code of an action without an item, or on an item that the catalogue does not have."""
 
 KIND_PREFIX: Final = "offline-"
-"""Of the bundles' kinds: the live system serves bundles of other kinds."""
+"""Of the bundles' kinds, before the model's name; the transformer of the live system has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

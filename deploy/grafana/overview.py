@@ -137,10 +137,10 @@ PANELS: Final = (
         ),
     ),
     Panel(
-        "Age of the deep model in use",
-        "Since the model that each worker serves was trained.",
+        "Age of the models of bundles in use",
+        "Since each model that a worker asks was trained.",
         "s",
-        (Series("time() - recsys_model_trained_timestamp_seconds", "{{instance}}"),),
+        (Series("time() - recsys_model_trained_timestamp_seconds", "{{kind}} {{instance}}"),),
     ),
 )
 
