@@ -53,7 +53,14 @@ class BundleCodes:
         keys = self._vocabulary.keys
         if np.array_equal(keys, self._keys):
             return False
-        self._keys = keys.copy()
-        self.row_of_code = self.rows_of(self._keys)
+        former = np.zeros_like(keys)
+        kept = min(len(keys), len(self._keys))
+        former[:kept] = self._keys[:kept]
+        rows = np.full(len(keys), NO_ROW)
+        rows[:kept] = self.row_of_code[:kept]
+        # Looking up all of 200,000 would take as long as many lists.
+        changed = np.flatnonzero(keys != former)
+        rows[changed] = self.rows_of(keys[changed])
+        self._keys, self.row_of_code = keys.copy(), rows
         self.known = np.flatnonzero(self.row_of_code != NO_ROW).astype(np.int32)
         return True
