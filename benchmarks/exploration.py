@@ -253,7 +253,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=20, help="how many, from 1")
+    parser.add_argument("--seeds", type=int, default=20, help="how many")
+    parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--ranker", default="slate")
     parser.add_argument("--evaluate-hours", type=float, default=Phases().evaluate_h)
     parser.add_argument(
@@ -264,7 +265,7 @@ def main() -> None:
     config = config_of({}, {}, [*EXPLORED, *arguments.config_set])
     phases = Phases(evaluate_h=arguments.evaluate_hours)
     outcomes = []
-    for seed in range(1, arguments.seeds + 1):
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         began_s = time.process_time()
         settings = replace(SHOP, seed=seed).replace(arguments.set)
         outcomes.append(outcome(settings, config, phases, ranker=arguments.ranker))

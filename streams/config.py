@@ -109,10 +109,13 @@ class Config:
             ("retrieval.limits", self.retrieval.limits, {*COUNTING_SOURCES, "transformer", *extra}),
             ("features.sources", self.features.sources, {*COUNTING_SOURCES, *extra}),
         )
-        for key, names, known in named:
-            if unknown := sorted(set(names) - set(known)):
-                expected, found = ", ".join(sorted(known)), ", ".join(unknown)
-                raise ValueError(f"{key} among {expected} (found {found})")
+        bad = [
+            f"{key} among {', '.join(sorted(known))} (found {', '.join(unknown)})"
+            for key, names, known in named
+            if (unknown := sorted(set(names) - set(known)))
+        ]
+        if bad:
+            raise ValueError("; ".join(bad))
 
     def action_table(self) -> ActionTable:
         """Return the kinds of action, by name and by code."""

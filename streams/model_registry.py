@@ -198,6 +198,9 @@ class ModelRegistry:
             bundle = load_bundle(folder)
         except BundleRefused as error:
             return BundleEntry(folder=folder, bundle=None, refusal=str(error))
+        if bundle.config.kind != kind:
+            refusal = f"{folder}: kind {bundle.config.kind!r} found, {kind!r} expected by its name"
+            return BundleEntry(folder=folder, bundle=None, refusal=refusal)
         current = said.get(key_of(kind, Role.CURRENT))
         return BundleEntry(
             folder=folder,

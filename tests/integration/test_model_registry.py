@@ -98,6 +98,17 @@ def test_a_damaged_bundle_is_shown_not_promoted_and_can_be_rolled_back_from(desk
     assert desk.registry.rollback(BUNDLE_KIND, reason="damaged").digest == old.digest
 
 
+def test_a_bundle_of_another_kind_under_a_kinds_name_is_shown_and_not_promoted(desk: Desk) -> None:
+    bundle = write(desk.folder, 1)
+    bundle.folder.rename(desk.folder / "offline-als-1")
+
+    (entry,) = desk.registry.bundles("offline-als")
+    assert entry.bundle is None
+    assert "kind 'transformer' found, 'offline-als' expected" in (entry.refusal or "")
+    with pytest.raises(NoSuchBundle, match="0 intact bundles of offline-als"):
+        desk.registry.promote("offline-als", bundle.digest, reason="by mistake")
+
+
 def test_a_prefix_of_several_digests_is_refused(desk: Desk) -> None:
     write(desk.folder, 1)
     write(desk.folder, 2)

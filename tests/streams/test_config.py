@@ -137,6 +137,9 @@ def test_sources_are_those_that_bundles_can_bring_and_only_they_get_a_limit() ->
     for override, said in refused.items():
         with pytest.raises(ConfigRefused, match=said):
             config_of({}, {}, [override])
+    both = ["retrieval.limits.als=40", "features.sources=['als']"]
+    with pytest.raises(ConfigRefused, match=r"limits among .*found als.*sources among .*found als"):
+        config_of({}, {}, both)
 
 
 def test_a_file_that_is_missing_or_no_toml_is_refused_by_name(tmp_path: Path) -> None:
