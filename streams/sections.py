@@ -133,7 +133,7 @@ class LearnerConfig:
     base_interval_s: float = 60.0
     shared_interval_s: float = 5.0
     popular_categories: int = 200
-    similar_items: int = 500
+    similar_items: int = 100
     stall_timeout_s: float = 60.0
 
     def __post_init__(self) -> None:

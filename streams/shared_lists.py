@@ -20,7 +20,7 @@ from featurestore.keys import RECOMMENDATIONS_POPULAR, popular_key, similar_key
 from featurestore.lists import AsOf, ModelVersions, RecommendationList, RecommendedItem
 from featurestore.store import MAX_LISTS_PER_COMMIT
 from models.online import OnlineModels
-from models.retrieval import Query, Questions
+from models.questions import Query, Questions, joined
 
 _NO_USER: Final = UserId("")
 _NO_PARTITION: Final = -1
@@ -103,13 +103,16 @@ class SharedLists:
         online, now_ms = self.online, self._now_ms
         source = next(one for one in online.sources if one.name == "covisitation")
         queries = [Query(now_ms=now_ms, previous=[code]) for code in codes]
+        found, sizes = joined(source.recall(queries, _TIMES_LOOKED_AT * self.num_items))
+        asked = Questions(queries=queries, codes=found, sizes=sizes)
+        asked = asked.picked(self._is_available(found))
+        scores = source.score(asked)
         lists = {}
-        found = source.recall(queries, _TIMES_LOOKED_AT * self.num_items)
-        for code, query, followers in zip(codes, queries, found, strict=True):
-            listed = followers[self._is_available(followers)][: self.num_items]
-            scores = source.score(Questions.of_one(query, listed)) if listed.size else np.zeros(0)
+        for index, code in enumerate(codes):
+            part = asked.part(index)
+            best = slice(part.start, min(part.stop, part.start + self.num_items))
             lists[ItemId(online.vocabulary.item_id(code))] = self._made(
-                "similar", source.name, listed, scores, computed_at_ms
+                "similar", source.name, asked.codes[best], scores[best], computed_at_ms
             )
         return lists
 
