@@ -75,15 +75,17 @@ class BacklogProbe:
 
     def ask(self) -> Backlog:
         """Return what waits now."""
-        # The ends first: what arrives in between must not look digested.
-        ends = self._consumer.end_offsets([*self._events, self._examples])
+        # In the way of an event, and ends first: what moves on in between must not look digested. A
+        # worker's examples are logged before its checkpoint is written.
+        ends = self._consumer.end_offsets(self._events)
         starts = self._consumer.beginning_offsets([*self._events, self._examples])
         waiting = sum(
             max(0, ends[partition] - max(starts[partition], self._folded(partition.partition)))
             for partition in self._events
         )
+        end = self._consumer.end_offsets([self._examples])[self._examples]
         learned = max(starts[self._examples], self._learned())
-        return Backlog(num_events=waiting, num_examples=max(0, ends[self._examples] - learned))
+        return Backlog(num_events=waiting, num_examples=max(0, end - learned))
 
     def wait_until_digested(self, *, deadline_s: float) -> None:
         """Return when nothing waits.

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from deploy.stack.broker import KafkaBroker
-from streams.backlog import BacklogProbe, NotDigested
+from streams.backlog import Backlog, BacklogProbe, NotDigested
 from streams.config import Config, config_of
+from tests.integration.learners import LAYOUT, produce_records
 from tests.integration.roles import running_learner, running_worker
 from tests.integration.stream_checks import produce
+from tests.streams.example_logs import record_of, visit
 from tests.streams.stream_events import START_MS, click
 
 
@@ -19,6 +21,21 @@ def config_for(kafka: str, redis_url: str, prefix: str) -> Config:
     topics["dead_letters"] = f"{prefix}events.dead-letters"
     servers = {"HEADRACE_KAFKA": kafka, "HEADRACE_REDIS": redis_url}
     return config_of({"kafka": {"topics": topics}}, servers)
+
+
+def test_what_a_worker_writes_while_it_is_asked_does_not_look_digested(
+    kafka: KafkaBroker, redis_url: str, topics: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def folded(partition: int) -> int:
+        if partition == 0:
+            record = record_of([visit("u", START_MS)], 0, layout=LAYOUT)
+            produce_records(kafka.bootstrap, f"{topics}examples", [record])
+        return 1
+
+    produce(kafka.bootstrap, f"{topics}events", [click("u", "i", START_MS)])
+    with BacklogProbe(config_for(kafka.bootstrap, redis_url, topics)) as probe:
+        monkeypatch.setattr(probe, "_folded", folded)
+        assert probe.ask() == Backlog(num_events=0, num_examples=1)
 
 
 def test_what_was_sent_waits_until_worker_and_learner_are_through(
