@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -91,6 +92,10 @@ class Application:
     def hidden(self, user_id: str, item: int) -> None:
         """Remember not to show an item to this id."""
         self._known[user_id].add(item)
+
+    def known(self, user_id: str) -> AbstractSet[int]:
+        """Return what this id has opened or hidden."""
+        return self._known[user_id]
 
     def popular(self, user_id: str, num_items: int, now_ms: int) -> list[int]:
         """Return the items most opened of late that this id has neither opened nor hidden."""

@@ -13,6 +13,7 @@ Two estimates of one quantity, (treated - popularity) / (oracle - popularity):
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -101,19 +102,11 @@ def report(
         rng: draws the resamples.
         num_resamples: bootstrap resamples; 1,000 of 3,000 shoppers take about 0.2 s of a core.
     """
-    halves = [sums_UM[half_U == half] for half in (0, 1)]
-    point_HM = np.stack([half.sum(axis=0) for half in halves])[None]
-    resampled_BHM = np.stack([_resample(half, rng, num_resamples) for half in halves], axis=1)
-    figures = {
-        name: _interval(point[0], resampled)
-        for (name, point), resampled in zip(
-            _figures(point_HM).items(), _figures(resampled_BHM).values(), strict=True
-        )
-    }
+    control_views, treated_views = (sums_UM[half_U == half, _VIEWS].sum() for half in (0, 1))
     return Report(
-        control_views=int(point_HM[0, 0, _VIEWS]),
-        treated_views=int(point_HM[0, 1, _VIEWS]),
-        **figures,
+        control_views=int(control_views),
+        treated_views=int(treated_views),
+        **_estimates(sums_UM, half_U, rng, num_resamples, _figures),
     )
 
 
@@ -121,9 +114,82 @@ def for_settings(
     settings: Settings, sums_UM: NDArray[np.float64], *, num_resamples: int = 1_000
 ) -> Report:
     """Summarise a tally of a shop whose halves are the even and the odd shoppers."""
+    return report(sums_UM, *_halves(settings), num_resamples=num_resamples)
+
+
+def uplift_beyond_aa(
+    settings: Settings,
+    sums_UM: NDArray[np.float64],
+    aa_sums_UM: NDArray[np.float64],
+    *,
+    num_resamples: int = 1_000,
+) -> Interval:
+    """Return how far a shop's uplift is from the difference that an A/A test of that shop shows.
+
+    The same shoppers are drawn for both, so that what sets the halves apart by chance counts once.
+
+    Args:
+        settings: the shop's.
+        sums_UM: per shopper the sums of `tally.COLUMNS` where one half is served the recommender.
+        aa_sums_UM: the same where both halves are served popularity.
+        num_resamples: bootstrap resamples.
+    """
+    num_columns = len(COLUMNS)
+
+    def beyond(sums_BHM: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        seen, by_chance = np.split(sums_BHM, [num_columns], axis=2)
+        return {"uplift": _figures(seen)["uplift"] - _figures(by_chance)["uplift"]}
+
+    both_UM = np.concatenate([sums_UM, aa_sums_UM], axis=1)
+    return _estimates(both_UM, *_halves(settings), num_resamples, beyond)["uplift"]
+
+
+def won_a_view(
+    settings: Settings,
+    won_U: NDArray[np.float64],
+    views_U: NDArray[np.float64],
+    *,
+    num_resamples: int = 1_000,
+) -> Interval:
+    """Return what lists won a view, in CTR, with an interval over the shoppers who saw any.
+
+    Args:
+        settings: the shop's.
+        won_U: per shopper the sum of the differences of true click probabilities.
+        views_U: per shopper the views that it is a sum over.
+        num_resamples: bootstrap resamples.
+    """
+    has_seen_U = views_U > 0
+    sums_UM = np.stack([won_U, views_U], axis=1)[has_seen_U]
+    _, rng = _halves(settings)
+
+    def won(sums_BHM: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        return {"won": sums_BHM[:, 0, 0] / sums_BHM[:, 0, 1]}
+
+    one_half_U = np.zeros(len(sums_UM), dtype=np.int64)
+    return _estimates(sums_UM, one_half_U, rng, num_resamples, won)["won"]
+
+
+def _halves(settings: Settings) -> tuple[NDArray[np.int64], np.random.Generator]:
     half_U = np.arange(settings.num_users) % 2
-    rng = np.random.default_rng([settings.seed, len(COLUMNS)])
-    return report(sums_UM, half_U, rng, num_resamples=num_resamples)
+    return half_U, np.random.default_rng([settings.seed, len(COLUMNS)])
+
+
+def _estimates(
+    sums_UM: NDArray[np.float64],
+    half_U: NDArray[np.int64],
+    rng: np.random.Generator,
+    num_resamples: int,
+    figures: Callable[[NDArray[np.float64]], dict[str, NDArray[np.float64]]],
+) -> dict[str, Interval]:
+    """Return what `figures` makes of the sums of each half, with intervals over shoppers."""
+    halves = [sums_UM[half_U == half] for half in np.unique(half_U)]
+    point_HM = np.stack([half.sum(axis=0) for half in halves])[None]
+    resampled_BHM = np.stack([_resample(half, rng, num_resamples) for half in halves], axis=1)
+    resampled = figures(resampled_BHM)
+    return {
+        name: _interval(value_B[0], resampled[name]) for name, value_B in figures(point_HM).items()
+    }
 
 
 def _resample(
