@@ -12,7 +12,7 @@ page comes under another shopper's id. Printed for each seed:
   shoppers' luck, and so tells apart from 0 what no experiment of this size would: under one taste
   a list can be better than a count of recent clicks, as the oracle's is, for everybody alike;
 - what the lists owe to being a shopper's own: the true probabilities of the list shown, less those
-  of what another shopper would have been shown at that moment. What either has opened is left out
+  of the list that was shown last before it, to another shopper. What either has opened is left out
   of both: not to show it again is no taste.
 
 Without `--set` the shop has tastes, and the last figure says what they are worth.
@@ -39,7 +39,7 @@ from deploy.storefront.policies import (
 )
 from deploy.storefront.report import Interval, for_settings, uplift_beyond_aa, won_a_view
 from deploy.storefront.settings import Settings
-from deploy.storefront.storefront import TREATED, Storefront
+from deploy.storefront.storefront import Storefront
 from streams.config import Config, load_config
 from streams.demo import DEMO_CONFIG
 
@@ -57,22 +57,19 @@ class OwnAndAnothers(RecommenderPolicy):
         super().__init__(read, shop.popular, shop.world, shop.settings)
         self._shop = shop
         self._read_list = read
-        self._rng = np.random.default_rng([shop.settings.seed, 15])
-        (self._treated,) = np.nonzero(shop.half_U == TREATED)
+        self._previous = ""
         self.won_U = np.zeros(shop.settings.num_users)
         self.views_U = np.zeros(shop.settings.num_users)
 
     def serve(self, request: Request) -> Served:
         """Return the shopper's own list."""
-        if self._shop.tally.counting:
-            another = self._shop.world.users.ids[int(self._rng.choice(self._treated))]
-            application = self._shop.application
-            known = application.known(request.user_id) | application.known(another)
-            own, anothers = (
-                self._worth(user_id, known, request) for user_id in (request.user_id, another)
-            )
-            self.won_U[request.shopper] += own - anothers
+        own, another = request.user_id, self._previous
+        if self._shop.tally.counting and another not in ("", own):
+            known = self._shop.application.known(own) | self._shop.application.known(another)
+            self.won_U[request.shopper] += self._worth(own, known, request)
+            self.won_U[request.shopper] -= self._worth(another, known, request)
             self.views_U[request.shopper] += 1.0
+        self._previous = own
         return super().serve(request)
 
     def _worth(self, user_id: str, known: AbstractSet[int], request: Request) -> float:

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 
 from benchmarks.storefront_controls import OwnAndAnothers
@@ -25,7 +24,8 @@ def _own_less_anothers(settings: Settings) -> Interval:
     shop.serve_halves()
     open_for(shop, 1.5)
     assert lists.views_U[0::2].sum() == 0 < lists.views_U[1::2].sum()
-    assert np.array_equal(lists.views_U[1::2], shop.tally.sums_UM[1::2, 0])
+    # All but the first, and those before which nobody else was served.
+    assert 0.9 < lists.views_U.sum() / shop.tally.sums_UM[1::2, 0].sum() <= 1.0
     return won_a_view(settings, lists.won_U, lists.views_U)
 
 
