@@ -39,6 +39,12 @@ class OnlineRanker:
         """Among the slate's others."""
         return self._head.slate_probabilities(relevance, examination)
 
+    def utilities(
+        self, relevance: NDArray[np.integer], examination: NDArray[np.integer]
+    ) -> NDArray[np.float64]:
+        """Of which `predicted` is a function, float64[N]."""
+        return self._head.logits(relevance, examination)
+
     def scores(self, relevance: NDArray[np.integer]) -> NDArray[np.float64]:
         """Relevance alone."""
         return self._head.logits(relevance)

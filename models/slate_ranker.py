@@ -99,6 +99,12 @@ def _xgboost(shape: SlateShape, objective: XgboostObjective) -> SlateRanker:
     return XgboostRanker(shape, XgboostConfig(objective=objective))
 
 
+def _blend(shape: SlateShape) -> SlateRanker:
+    from models.blended_ranker import BlendConfig, BlendedRanker  # noqa: PLC0415 - see above
+
+    return BlendedRanker.of(shape, BlendConfig())
+
+
 def _wide_deep(shape: SlateShape) -> SlateRanker:
     from models.wide_deep_ranker import WideDeepRanker  # noqa: PLC0415 - see above
 
@@ -123,6 +129,7 @@ RANKERS: Final[dict[str, Callable[[SlateShape], SlateRanker]]] = {
     "xgboost_slate": lambda shape: _xgboost(shape, "slate"),
     "xgboost_logistic": lambda shape: _xgboost(shape, "binary:logistic"),
     "xgboost_ndcg": lambda shape: _xgboost(shape, "rank:ndcg"),
+    "xgboost_blend": _blend,
     "wide_deep": _wide_deep,
     "watch_time": _watch_time,
 }

@@ -78,16 +78,27 @@ class XgboostRanker:
         """See `SlateRanker`, as all of these."""
         return "order" if self._config.objective == "rank:ndcg" else "clicks"
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether there are trees."""
+        return self._trees is not None
+
     def predicted(
         self, relevance: NDArray[np.integer], examination: NDArray[np.integer]
     ) -> NDArray[np.float64]:
         """Among the slate's others; before the first training each item's equal share."""
         if self._trees is None:
             return np.full(len(relevance), 1 / (1 + len(relevance)))
-        utilities = self._utilities(self._bins(relevance, examination).astype(np.float32))
+        utilities = self.utilities(relevance, examination)
         if self._config.objective == "binary:logistic":
             return sigmoid(utilities)
         return utilities if self.predicts == "order" else slate_probabilities(utilities)
+
+    def utilities(
+        self, relevance: NDArray[np.integer], examination: NDArray[np.integer]
+    ) -> NDArray[np.float64]:
+        """The trees' sums of which `predicted` is a function, float64[N]; once there are some."""
+        return self._sums(self._bins(relevance, examination).astype(np.float32))
 
     def scores(self, relevance: NDArray[np.integer]) -> NDArray[np.float64]:
         """By the trees' branches for those without a position."""
@@ -97,7 +108,7 @@ class XgboostRanker:
         columns = np.full((len(relevance), num_columns), np.nan, np.float32)
         num_relevance = self._shape.num_relevance
         columns[:, :num_relevance] = relevance - self._shape.offsets[:num_relevance]
-        return self._utilities(columns)
+        return self._sums(columns)
 
     def learn(
         self,
@@ -158,7 +169,7 @@ class XgboostRanker:
         cells = np.concatenate([relevance, examination], axis=1)
         return (cells - self._shape.offsets[:-1]).astype(np.uint16)
 
-    def _utilities(self, columns: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _sums(self, columns: NDArray[np.float32]) -> NDArray[np.float64]:
         assert self._trees is not None
         margins = self._trees.inplace_predict(columns, predict_type="margin")
         return np.asarray(margins, np.float64)
