@@ -39,7 +39,7 @@ class BlendConfig:
     """How they are mixed.
 
     Attributes:
-        online_share: s, of the online head.
+        online_share: s, of the online head; docs/models.md says how it was chosen.
         learning_rate: Of the offset.
         trees: How they grow.
     """
