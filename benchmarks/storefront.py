@@ -14,13 +14,15 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+import featurestore.events
+from benchmarks.bad_bundle import trained_anew
 from deploy.storefront.events import CatalogueItem, Event, encode
 from deploy.storefront.policies import ReadList
 from deploy.storefront.report import Report, for_settings
@@ -33,15 +35,18 @@ from models.bundle import Bundle
 from models.encoder import SequenceEncoder
 from streams.config import Config, load_config
 from streams.demo import DEMO_CONFIG
-from streams.live_gate import Compared
 from streams.metrics import TrainerMetrics
 from streams.one_process import TOPIC_ID, OneProcess
+from streams.pipeline import Effects
+from streams.rivals import Compared
 from streams.training_data import TrainingData
 from streams.training_round import TrainingRound
 
 START_MS: Final = 1_790_000_000_000
 HOUR_MS: Final = 3_600_000
 _TRAIN_EVERY_MS: Final = HOUR_MS
+_CHUNK_EVENTS: Final = 64
+"""Some ten seconds of the shop's past."""
 
 
 class InProcess:
@@ -50,14 +55,17 @@ class InProcess:
     def __init__(self, config: Config, folder: Path) -> None:
         self._system = OneProcess(config)
         self.live = self._system.live
-        self._data = TrainingData(
+        self.data = TrainingData(
             config.online, topic_id=TOPIC_ID, capacity=1_000_000, counter_rows=200_000
         )
         self._config = config
         self._folder = folder
-        self._round = self._new_round(self._swap, seed=0)
+        self._round = TrainingRound(
+            config, self.data, TrainerMetrics(), folder=folder, announce=self._swap, seed=0
+        )
         self._lists: dict[UserId, RecommendationList] = {}
-        self._offset = 0
+        self._num_events = 0
+        self._num_records = 0
         self._train_at_ms = START_MS + 2 * _TRAIN_EVERY_MS
         self.wants_lists = False
         self.trains = True
@@ -72,13 +80,36 @@ class InProcess:
             return
         decoded = decode_event(value)
         effects = self._system.process(
-            self._offset, decoded, wants_lists=self.wants_lists, computed_at_ms=decoded.ts_ms
+            self._num_events, decoded, wants_lists=self.wants_lists, computed_at_ms=decoded.ts_ms
         )
         self._lists.update(effects.lists)
-        self.compared += self._system.learn(self._offset, effects).compared
-        self._data.append(effects.record, self._offset)
-        self._offset += 1
-        if self.trains and decoded.ts_ms >= self._train_at_ms:
+        self._learn(effects, 1, decoded.ts_ms)
+
+    def catch_up(self, events: Iterable[Event]) -> None:
+        """Digest what nobody waits for: in chunks, as the demo's past, without lists."""
+        waiting: list[featurestore.events.Event] = []
+        for event in events:
+            value = encode(event)
+            if isinstance(event, CatalogueItem):
+                self.live.put_item(decode_item(value))
+                continue
+            waiting.append(decode_event(value))
+            if len(waiting) == _CHUNK_EVENTS:
+                self._catch_up(waiting)
+                waiting = []
+        if waiting:
+            self._catch_up(waiting)
+
+    def _catch_up(self, events: Sequence[featurestore.events.Event]) -> None:
+        effects = self._system.catch_up(self._num_events, events)
+        self._learn(effects, len(events), events[-1].ts_ms)
+
+    def _learn(self, effects: Effects, num_events: int, now_ms: int) -> None:
+        self.compared += self._system.learn(self._num_records, effects).compared
+        self.data.append(effects.record, self._num_records)
+        self._num_events += num_events
+        self._num_records += 1
+        if self.trains and now_ms >= self._train_at_ms:
             self._train_at_ms += _TRAIN_EVERY_MS
             self._round.run(is_stopped=lambda: False)
 
@@ -96,21 +127,7 @@ class InProcess:
 
     def trained_anew(self, *, seed: int) -> Bundle:
         """Return a bundle that was trained on everything so far from random weights."""
-        bundles: list[Bundle] = []
-        self._new_round(lambda bundle, _: bundles.append(bundle), seed=seed).run(
-            is_stopped=lambda: False
-        )
-        return bundles[0]
-
-    def _new_round(self, announce: Callable[[Bundle, str], object], *, seed: int) -> TrainingRound:
-        return TrainingRound(
-            self._config,
-            self._data,
-            TrainerMetrics(),
-            folder=self._folder,
-            announce=announce,
-            seed=seed,
-        )
+        return trained_anew(self._config, self.data, self._folder, seed=seed)
 
     def use(self, bundle: Bundle, challenger: Bundle) -> None:
         """Make lists with a bundle, and compare them with those of another one."""

@@ -2,9 +2,9 @@
 
 Both are scored on the same targets, newer than the training data of either: held-out actions, or
 live ones in the lists that each would have made. They are compared target by target: the mean
-difference of the reciprocal ranks, with a bootstrap interval over users, whose targets are not
-independent (Efron & Tibshirani 1993, percentile interval). A bundle that does not lose replaces an
-older one, because it knows what is newer.
+difference of their scores, reciprocal ranks or log scores, with a bootstrap interval over users,
+whose targets are not independent (Efron & Tibshirani 1993, percentile interval). A bundle that does
+not lose replaces an older one, because it knows what is newer.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-Ranks: TypeAlias = npt.NDArray[np.integer] | npt.NDArray[np.floating]
+Scores: TypeAlias = npt.NDArray[np.float64]
 
 
 class Decision(StrEnum):
@@ -49,7 +49,7 @@ class Verdict:
     Attributes:
         decision: promote the candidate, keep the one in use, or too little to decide.
         reason: for a person.
-        candidate: mean reciprocal rank of the candidate.
+        candidate: mean score of the candidate.
         incumbent: of the one in use; None without one.
     """
 
@@ -60,39 +60,41 @@ class Verdict:
 
 
 def judge(
-    candidate_P: Ranks,
-    incumbent_P: Ranks | None,
+    candidate_P: Scores,
+    incumbent_P: Scores | None,
     user_P: npt.NDArray[np.uint64],
     config: GateConfig,
     *,
     targets: str = "held-out actions",
+    measure: str = "MRR",
 ) -> Verdict:
-    """Compare two bundles on the ranks, from 1, that they gave the same P targets.
+    """Compare two bundles on how well they placed the same P targets.
 
     Args:
-        candidate_P: ranks by the new bundle; infinite where it did not rank the target.
-        incumbent_P: ranks by the one in use; None where there is none: then the new one is taken.
+        candidate_P: scores of the new bundle, the higher the better: reciprocal ranks, say.
+        incumbent_P: of the one in use; None where there is none: then the new one is taken.
         user_P: whose target each is.
         config: when a comparison counts.
         targets: what they are, for the reason.
+        measure: what the mean of the scores is called there.
 
     >>> users = np.arange(400, dtype=np.uint64)
-    >>> ones, tens = np.ones(400, np.int64), np.full(400, 10)
-    >>> judge(tens, ones, users, GateConfig()).decision
+    >>> firsts, tenths = np.full(400, 1.0), np.full(400, 0.1)
+    >>> judge(tenths, firsts, users, GateConfig()).decision
     <Decision.KEEP: 'keep'>
-    >>> judge(ones, tens, users, GateConfig()).decision
+    >>> judge(firsts, tenths, users, GateConfig()).decision
     <Decision.PROMOTE: 'promote'>
     """
     num_targets = len(candidate_P)
-    score = float((1 / candidate_P).mean()) if num_targets else 0.0
+    score = float(candidate_P.mean()) if num_targets else 0.0
     if incumbent_P is None:
         return Verdict(
             decision=Decision.PROMOTE,
-            reason=f"the first bundle; MRR {score:.4f} on {num_targets} {targets}",
+            reason=f"the first bundle; {measure} {score:.4f} on {num_targets} {targets}",
             candidate=score,
             incumbent=None,
         )
-    other = float((1 / incumbent_P).mean()) if num_targets else 0.0
+    other = float(incumbent_P.mean()) if num_targets else 0.0
     if num_targets < config.min_targets:
         return Verdict(
             decision=Decision.UNDECIDED,
@@ -100,10 +102,10 @@ def judge(
             candidate=score,
             incumbent=other,
         )
-    low, high = _interval(1 / candidate_P - 1 / incumbent_P, user_P, config)
+    low, high = _interval(candidate_P - incumbent_P, user_P, config)
     decision = Decision.KEEP if high < 0 else Decision.PROMOTE
     reason = (
-        f"MRR {score:.4f} against {other:.4f} on {num_targets} {targets}: difference "
+        f"{measure} {score:.4f} against {other:.4f} on {num_targets} {targets}: difference "
         f"{score - other:+.4f}, {config.confidence:.0%} interval {low:+.4f} to {high:+.4f}"
     )
     return Verdict(decision=decision, reason=reason, candidate=score, incumbent=other)

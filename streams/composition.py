@@ -56,4 +56,5 @@ def build_list_builder(config: Config, scorer: Scorer) -> ListBuilder:
         exploration=config.exploration,
         scorer=scorer,
         config_digest=config.digest(),
+        compare_rate=config.gate.compare_rate,
     )

@@ -68,12 +68,24 @@ def run_demo(seconds: float | None, assignments: Sequence[str], directory: Path)
         announce=lambda words: console.print(words, style="dim"),
     )
     with stack:
+        console.print(_elsewhere(stack.addresses, directory), style="dim", soft_wrap=True)
         demo = _Demo(_config(stack.addresses), stack, Screen(console), seconds)
         outcome = demo.run(settings)
         console.print()
         console.print(summary(outcome, demo.live_figures, demo.state.figures, demo.state.change))
         console.print(f"logs are in {directory}", style="dim")
     return 0 if demo.has_worked(outcome) else 1
+
+
+def _elsewhere(addresses: Addresses, directory: Path) -> str:
+    """How another terminal's `headrace models` finds this demo."""
+    variables = {
+        "HEADRACE_CONFIG": DEMO_CONFIG,
+        "HEADRACE_KAFKA": addresses.kafka,
+        "HEADRACE_MODELS": (directory / "models").absolute(),
+    }
+    words = " ".join(f"{name}={value}" for name, value in variables.items())
+    return f"in another terminal: export {words}"
 
 
 def _config(addresses: Addresses) -> Config:

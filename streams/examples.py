@@ -91,9 +91,7 @@ class SlateRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="
     """All candidates of one list, as they were ranked: the user's next positive action closes it.
 
     `features` is float32[N, F], the re-ranker's inputs. Only a deterministic sample of the lists is
-    logged. While a bundle challenges the one in use, `challenger` is its short digest, `listed` the
-    list that was made and `challenger_listed` the one that would have been made with it, both
-    without the places that are kept for new items.
+    logged.
     """
 
     offset: int
@@ -102,9 +100,29 @@ class SlateRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="
     list_id: str
     items: list[int]
     features: bytes
-    challenger: str = ""
-    listed: list[int] = []
-    challenger_listed: list[int] = []
+
+
+class RivalRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="r", gc=False):
+    """What the bundle in use and the one that challenges it made of one moment.
+
+    `challenger` is the latter's short digest; the former's is the record's. `items` are the
+    candidates of either and `log_chances` float32[N, 2], by which each ordered them, -inf where an
+    item was no candidate; `gains` is float32[N, 2], the reciprocal ranks in the bundles' own
+    orders, 0 where a bundle did not know an item. `listed` is the list that was made,
+    `challenger_listed` the one that would have been made with the challenger, both without the
+    places that are kept for new items.
+    The row follows that of the event that caused the list.
+    """
+
+    offset: int
+    ts_ms: int
+    user_id: str
+    challenger: str
+    items: list[int]
+    log_chances: bytes
+    gains: bytes
+    listed: list[int]
+    challenger_listed: list[int]
 
 
 class ChoiceRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="c", gc=False):
@@ -122,7 +140,7 @@ class ChoiceRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=
     pull: float
 
 
-Row = ImpressionRow | ActionRow | VisitRow | SlateRow | ChoiceRow
+Row = ImpressionRow | ActionRow | VisitRow | SlateRow | RivalRow | ChoiceRow
 
 
 class ExamplesRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

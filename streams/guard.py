@@ -15,8 +15,9 @@ from models.encoder import BUNDLE_KIND
 from streams.announcements import AnnouncementCorrupt, decode_announcement, place_of, records_of
 from streams.config import Config
 from streams.engine import OutgoingRecord, Record, SliceApp, TopicReader, fail_stop
-from streams.live_gate import Compared, LiveGate, Word
+from streams.live_gate import LiveGate, Scores, Word
 from streams.metrics import LearnerMetrics
+from streams.rivals import Compared
 
 logger = logging.getLogger(__name__)
 
@@ -63,11 +64,20 @@ class Guard:
             while not app.control.is_stopping:
                 await asyncio.sleep(_LOOK_S)
                 if (scores := self._gate.scores()) is not None:
-                    score = self._metrics.live_gate.score
-                    score.of(BUNDLE_KIND, "current").set(scores.current)
-                    score.of(BUNDLE_KIND, "challenger").set(scores.challenger)
+                    self._show(scores)
                 if words := self._gate.decide(time.monotonic()):
                     await self._say(words, app)
+
+    def _show(self, scores: Scores) -> None:
+        metrics = self._metrics.live_gate
+        shown = (
+            (metrics.log_score, scores.log_scores),
+            (metrics.score, scores.mrr),
+            (metrics.own_score, scores.own_mrr),
+        )
+        for gauges, means in shown:
+            for role, mean in means._asdict().items():
+                gauges.of(BUNDLE_KIND, role).set(mean)
 
     async def _say(self, words: Sequence[Word], app: SliceApp) -> None:
         for role, announcement in words:

@@ -12,9 +12,12 @@ without learning, which restores the open slates; from there on they are learned
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final
 
+from featurestore.lists import EXPLORED
 from models.online import OnlineModels
 from streams.attribution import (
     Attribution,
@@ -28,23 +31,25 @@ from streams.examples import (
     ChoiceRow,
     ExamplesRecord,
     ImpressionRow,
+    RivalRow,
     SlateRow,
     VisitRow,
 )
-from streams.live_gate import Compared, compared
 from streams.next_slates import (
     CandidateSlate,
     ClosedCandidates,
     NextOutcome,
     NextSlates,
-    RivalLists,
 )
 from streams.open_slates import PartitionKey
 from streams.partition_clock import ClockConfig
 from streams.refill import META_VERSION, LayoutMismatch, LearnerMeta, Mark, RefillMarks
+from streams.rivals import Compared, RivalSlate, RivalSlates
 from streams.sections import AttributionConfig
 from streams.source_partitions import NewPart, SourcePartitions
 from streams.teaching import Teacher
+
+_OUR_LIST: Final = re.compile(rf"\d+-\d+({EXPLORED})?")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,6 +92,7 @@ class LearnerFold:
         self._online = online
         self._teacher = Teacher(online)
         self._window_ms = config.window_ms
+        self._names_all_lists = config.names_all_lists
         self._layout = layout
         self._topic_id = topic_id
         clocks = ClockConfig(
@@ -95,6 +101,7 @@ class LearnerFold:
         self._sources = SourcePartitions(clocks)
         self._shown = Attribution(config)
         self._next = NextSlates(config)
+        self._rivals = RivalSlates(config)
         self._marks = RefillMarks(Mark(0, ()))
         self._restored: LearnerMeta | None = None
         self._learn_from = 0
@@ -189,10 +196,7 @@ class LearnerFold:
         for row in new.record.rows:
             event_ms = clock.advance(row.ts_ms, row.user_id)
             now_ms = clock.now_ms
-            if expired := self._shown.expire(partition, now_ms):
-                self._settle(expired, effects, learning=learning)
-            if gone := self._next.expire(partition, now_ms):
-                self._settle_next(gone, effects, learning=learning)
+            self._expire(partition, now_ms, effects, learning=learning)
             match row:
                 case ActionRow():
                     item_id = None if row.item == NO_ITEM else items[row.item]
@@ -215,14 +219,32 @@ class LearnerFold:
                         deadline_ms=now_ms + self._window_ms,
                         row=row,
                         items=tuple([items[index] for index in row.items]),
-                        rivals=_rivals(row, new.record),
                     )
                     self._settle_next(self._next.open(candidates), effects, learning=learning)
+                case RivalRow():
+                    rivals = RivalSlate(
+                        partition=partition,
+                        record_offset=offset,
+                        deadline_ms=now_ms + self._window_ms,
+                        bundle=new.record.bundle,
+                        row=row,
+                        items=items,
+                    )
+                    self._rivals.open(rivals)
                 case ChoiceRow():
                     if learning:
                         self._teacher.choice(row)
                 case VisitRow():
                     pass
+
+    def _expire(
+        self, partition: PartitionKey, now_ms: int, effects: LearnEffects, *, learning: bool
+    ) -> None:
+        if expired := self._shown.expire(partition, now_ms):
+            self._settle(expired, effects, learning=learning)
+        if gone := self._next.expire(partition, now_ms):
+            self._settle_next(gone, effects, learning=learning)
+        self._rivals.expire(partition, now_ms)
 
     def _show(self, shown: ShownSlate, effects: LearnEffects, *, learning: bool) -> None:
         if learning:
@@ -253,11 +275,18 @@ class LearnerFold:
             is_used = action.is_counted and not was_shown
             answered = self._next.act(action.user_id, item_id, is_used=is_used)
             if answered is not None:
-                if learning and not (action.list_id or action.request_id):
-                    effects.compared += compared(answered.slate, item_id)
                 self._settle_next([answered], effects, learning=learning)
+            rivals = self._rivals.act(action.user_id)
+            if learning and rivals is not None and self._is_free(action):
+                effects.compared.append(rivals.compared(item_id))
         if learning:
             self._teacher.action(action, item_id, event_ms)
+
+    def _is_free(self, action: ActionRow) -> bool:
+        """Whether none of our lists led to an action, as far as it tells."""
+        if self._names_all_lists:
+            return _OUR_LIST.fullmatch(action.list_id) is None
+        return not (action.list_id or action.request_id)
 
     def _settle(self, slates: list[ClosedSlate], effects: LearnEffects, *, learning: bool) -> None:
         """Learn shown slates whose answer is final."""
@@ -301,14 +330,3 @@ class LearnerFold:
                 "the sources were configured otherwise when it was written. Bring that "
                 "configuration back, or begin with a new examples topic and empty learner keys"
             )
-
-
-def _rivals(row: SlateRow, record: ExamplesRecord) -> RivalLists | None:
-    if not row.challenger:
-        return None
-    return RivalLists(
-        bundle=record.bundle,
-        challenger=row.challenger,
-        listed=tuple([record.items[index] for index in row.listed]),
-        challenger_listed=tuple([record.items[index] for index in row.challenger_listed]),
-    )

@@ -62,17 +62,34 @@ class LoggedSlate:
         list_id: Of the list.
         item_ids: The candidates.
         features_NF: float32, the re-ranker's inputs.
-        challenger: Short digest of the bundle that challenges the one in use; empty without.
-        listed: The list without the places kept for new items, where there is a challenger.
-        challenger_listed: The list that would have been made with it.
     """
 
     list_id: str
     item_ids: list[str]
     features_NF: npt.NDArray[np.float32]
-    challenger: str = ""
-    listed: Sequence[str] = ()
-    challenger_listed: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RivalLists:
+    """What the bundle in use and the one that challenges it made of one moment.
+
+    Attributes:
+        challenger: Short digest of the latter.
+        item_ids: The candidates of either.
+        log_chances_N2: float32, log-chances by which each ordered them, that of the bundle in use
+            first; -inf where an item was no candidate.
+        gains_N2: float32, reciprocal ranks by what each bundle itself scored its candidates; 0
+            where it did not know an item.
+        listed: The list without the places kept for new items.
+        challenger_listed: The list that would have been made with the challenger.
+    """
+
+    challenger: str
+    item_ids: list[str]
+    log_chances_N2: npt.NDArray[np.float32]
+    gains_N2: npt.NDArray[np.float32]
+    listed: Sequence[str]
+    challenger_listed: Sequence[str]
 
 
 @dataclass(slots=True)
@@ -83,6 +100,7 @@ class Listing:
         lists: One for each request, in their order.
         ranked: What each request's list was chosen from, in their order.
         slates: The candidates of the sampled ones, by the offset of the request.
+        rivals: What two bundles made of those that are compared, likewise.
         candidates: How many each source proposed.
         recommended: How many items of the lists each source brought first.
         places: How many places of the lists were ordered in which way.
@@ -91,6 +109,7 @@ class Listing:
     lists: list[RecommendationList] = field(default_factory=list)
     ranked: list[Ranked] = field(default_factory=list)
     slates: dict[int, LoggedSlate] = field(default_factory=dict)
+    rivals: dict[int, RivalLists] = field(default_factory=dict)
     candidates: Counter[str] = field(default_factory=Counter)
     recommended: Counter[str] = field(default_factory=Counter)
     places: Counter[ListOrder] = field(default_factory=Counter)

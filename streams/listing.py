@@ -28,7 +28,7 @@ from models.retrieval import (
 from streams.list_requests import NOTHING_SHOWN, Built, Listing, ListRequest, LoggedSlate, Shown
 from streams.live import LiveModels
 from streams.newcomers import turn_of
-from streams.recommending import NOTHING_UNMET, Ranked, Unmet, items_of, listed_of
+from streams.recommending import NOTHING_UNMET, Ranked, Unmet, items_of
 from streams.scoring import Scorer, Seen
 from streams.sections import RankingConfig
 from streams.stopwatch import Laps
@@ -46,6 +46,13 @@ def _batches(shown: Shown, num_requests: int) -> Iterator[tuple[Shown, slice]]:
         yield shown.part(part), slice(number * _BATCH, (number + 1) * _BATCH)
 
 
+def _is_drawn(below: float, user_id: UserId, partition: int, offset: int) -> bool:
+    if not below:
+        return False
+    place = partition << 48 | offset
+    return crc32(place.to_bytes(8, "little"), crc32(user_id.encode())) < below
+
+
 class ListBuilder:
     """The rules by which lists are made."""
 
@@ -57,6 +64,7 @@ class ListBuilder:
         exploration: ExplorationConfig,
         scorer: Scorer,
         config_digest: str,
+        compare_rate: float,
     ) -> None:
         self._ranking = ranking
         self._retrieval = retrieval
@@ -64,14 +72,15 @@ class ListBuilder:
         self._scorer = scorer
         self._config_digest = config_digest
         self._sampled_below = ranking.slate_sample_rate * 2**32
+        self._compared_below = compare_rate * 2**32
 
     def is_sampled(self, user_id: UserId, partition: int, offset: int) -> bool:
         """Whether a list's candidates are logged; the same for every replay."""
-        if not self._sampled_below:
-            return False
-        place = partition << 48 | offset
-        hashed = crc32(place.to_bytes(8, "little"), crc32(user_id.encode()))
-        return hashed < self._sampled_below
+        return _is_drawn(self._sampled_below, user_id, partition, offset)
+
+    def is_compared(self, request: ListRequest) -> bool:
+        """Whether a list is compared with a challenger's; the same for every replay."""
+        return _is_drawn(self._compared_below, request.user_id, request.partition, request.offset)
 
     def build(
         self,
@@ -113,15 +122,19 @@ class ListBuilder:
                 laps.lap("list")
         return built
 
-    def listed(
+    def ranked(
         self, requests: Sequence[ListRequest], queries: Sequence[Query], live: LiveModels
-    ) -> list[list[str]]:
-        """Return the items that lists would hold, but for the places kept for new ones."""
+    ) -> list[Ranked]:
+        """Return what lists would be made of."""
         live.follow()
         proposals = self._propose(requests, queries, live)
         asked = [request.asked() for request in requests]
         seen = self._scorer.see(NOTHING_SHOWN, asked, proposals, live)
-        return [listed_of(one, live) for one in self._rank(requests, seen, live)]
+        return self._rank(requests, seen, live)
+
+    def logits(self, ranked: Ranked) -> npt.NDArray[np.float64]:
+        """By what the candidates of a list were ordered, as what adds up with noise."""
+        return self._scorer.logits(ranked.scores)
 
     def _add(
         self,

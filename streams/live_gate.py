@@ -1,9 +1,15 @@
 """Does the bundle in use make better lists than the one that challenges it, on live traffic?
 
-The worker logs, for a sample of its lists, what the list would have been with the challenger; what
-the user does next tells which of the two held it higher. Only actions that no list led to are
-compared: who is shown the list in use clicks what it puts first, and that is no evidence against
-the list that nobody saw. Both lists are of one moment, so whatever changes with time is the same.
+The worker logs, for a share of its lists, how both bundles order the candidates of that moment;
+what the user does next tells which of the two foresaw it (`streams.rivals`). Both orders are of one
+moment, so whatever changes with time is the same. A bundle loses by either of two measures:
+
+- the log score of the lists' orders, which moves with every difference between two orders, however
+  few items it swaps (`models.log_scores`);
+- the mean reciprocal rank by what the bundle itself scored, as in the trainer's gate, unless its
+  lists have surely gained: what weighs little in today's lists may weigh more tomorrow.
+
+The ranks in the lists are counted beside them, for people.
 
 - A *candidate*, which has passed the held-out actions, is promoted at `min_compared` actions unless
   it has lost by then; it is promoted without, when the deadline passes and too little has come.
@@ -17,62 +23,23 @@ with the process and with every new pair.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
-from zlib import crc32
 
 import numpy as np
+import numpy.typing as npt
 
 from models.gate import Decision as Judged
 from models.gate import GateConfig, Verdict, judge
 from streams.announcements import CHALLENGING, Announcement, Decision, Role, standing_by
-from streams.next_slates import CandidateSlate
+from streams.rivals import Compared
 from streams.sections import LiveGateConfig
 
 _TARGETS: Final = "live actions"
 _MIN_USERS: Final = 30
 """An interval over fewer users says little: what they did does not count yet."""
 _GATE: Final = GateConfig(min_targets=1, num_resamples=2_000)
-
-
-class Compared(NamedTuple):
-    """One action of a user, and where its item stood in the two lists made for that user before.
-
-    Attributes:
-        bundle: Short digest of the bundle in use.
-        challenger: Of the other one.
-        user: A hash of the user.
-        rank: In the list of the bundle in use, from 1; infinite where it did not hold the item.
-        challenger_rank: In the challenger's list.
-    """
-
-    bundle: str
-    challenger: str
-    user: int
-    rank: float
-    challenger_rank: float
-
-
-def compared(slate: CandidateSlate, item_id: str) -> list[Compared]:
-    """Return what the next action of a slate's user says; nothing where there was no challenger."""
-    rivals = slate.rivals
-    if rivals is None:
-        return []
-    return [
-        Compared(
-            bundle=rivals.bundle,
-            challenger=rivals.challenger,
-            user=crc32(slate.row.user_id.encode()),
-            rank=_rank(item_id, rivals.listed),
-            challenger_rank=_rank(item_id, rivals.challenger_listed),
-        )
-    ]
-
-
-def _rank(item_id: str, listed: Sequence[str]) -> float:
-    return listed.index(item_id) + 1 if item_id in listed else math.inf
 
 
 class Word(NamedTuple):
@@ -82,13 +49,28 @@ class Word(NamedTuple):
     announcement: Announcement
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Mean reciprocal ranks of the pair so far."""
+class Means(NamedTuple):
+    """Of the bundle in use, and of the other one."""
 
-    num_compared: int
     current: float
     challenger: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How the pair stands so far.
+
+    Attributes:
+        num_compared: Actions.
+        log_scores: Mean log scores.
+        mrr: Mean reciprocal ranks in the lists.
+        own_mrr: Mean reciprocal ranks by what the bundles themselves scored.
+    """
+
+    num_compared: int
+    log_scores: Means
+    mrr: Means
+    own_mrr: Means
 
 
 class _Pair(NamedTuple):
@@ -135,8 +117,10 @@ class LiveGate:
         if not self._compared:
             return None
         ranks = np.array([(one.rank, one.challenger_rank) for one in self._compared])
-        current, challenger = (1 / ranks).mean(axis=0).tolist()
-        return Scores(len(ranks), current, challenger)
+        gains = np.array([(one.gain, one.challenger_gain) for one in self._compared])
+        measures = self._log_scores(), 1 / ranks, gains
+        means = [Means(*of.mean(axis=0).tolist()) for of in measures]
+        return Scores(len(ranks), *means)
 
     def decide(self, now_s: float) -> list[Word]:
         """Return what is to be announced now; once for each decision."""
@@ -189,11 +173,30 @@ class LiveGate:
 
     def _judged(self, *, newer: int, look: int) -> Verdict:
         """Judge the newer one, column `newer` of the pair, with that look's share of the risk."""
-        ranks = np.array([(one.rank, one.challenger_rank) for one in self._compared], np.float64)
-        users = np.array([one.user for one in self._compared], np.uint64)
-        risk = (1 - self._config.confidence) / 2**look
+        users_P = np.array([one.user for one in self._compared], np.uint64)
+        # Half of it for either measure.
+        risk = (1 - self._config.confidence) / 2**look / 2
         gate = replace(_GATE, confidence=1 - risk)
-        return judge(ranks[:, newer], ranks[:, 1 - newer], users, gate, targets=_TARGETS)
+
+        def verdict(of_P2: npt.NDArray[np.float64], measure: str, newer: int) -> Verdict:
+            pair = of_P2[:, newer], of_P2[:, 1 - newer]
+            return judge(*pair, users_P, gate, targets=_TARGETS, measure=measure)
+
+        scores_P2 = self._log_scores()
+        of_lists = verdict(scores_P2, "log score of the lists", newer)
+        if of_lists.decision is Judged.KEEP:
+            return of_lists
+        gains_P2 = np.array([(one.gain, one.challenger_gain) for one in self._compared])
+        alone = verdict(gains_P2, "MRR of the bundle alone", newer)
+        has_gained = verdict(scores_P2, "", 1 - newer).decision is Judged.KEEP
+        joined = replace(of_lists, reason=f"{alone.reason}; {of_lists.reason}")
+        if alone.decision is Judged.KEEP and not has_gained:
+            return replace(joined, decision=Judged.KEEP)
+        return joined
+
+    def _log_scores(self) -> npt.NDArray[np.float64]:
+        scores = [(one.score, one.challenger_score) for one in self._compared]
+        return np.array(scores, np.float64)
 
 
 def _pair_of(said: Mapping[Role, Announcement]) -> _Pair | None:

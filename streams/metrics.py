@@ -216,6 +216,18 @@ class LiveGateMetrics:
             "kind",
             "role",
         )
+        self.log_score = make.gauges(
+            "model_live_log_score",
+            "Mean log score of live actions in the lists of the bundle in use and of the other",
+            "kind",
+            "role",
+        )
+        self.own_score = make.gauges(
+            "model_live_own_score",
+            "Mean reciprocal rank on live actions by what the two bundles themselves scored",
+            "kind",
+            "role",
+        )
 
 
 class OnlineMetrics:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 from streams.examples import SlateRow
 from streams.open_slates import OpenSlates, PartitionKey, SlateCaps
@@ -32,35 +32,15 @@ class NextOutcome(Enum):
     EVICTED = "evicted"
 
 
-class RivalLists(NamedTuple):
-    """The lists that two bundles made of one moment, as item ids, best first.
-
-    Attributes:
-        bundle: Short digest of the one in use.
-        challenger: Of the other one.
-        listed: With the one in use.
-        challenger_listed: With the other one.
-    """
-
-    bundle: str
-    challenger: str
-    listed: tuple[str, ...]
-    challenger_listed: tuple[str, ...]
-
-
 @dataclass(slots=True, kw_only=True, eq=False)
 class CandidateSlate:
-    """The candidates of one list that wait for the user's next positive action.
-
-    `rivals` is there while a bundle challenges the one in use.
-    """
+    """The candidates of one list that wait for the user's next positive action."""
 
     partition: PartitionKey
     record_offset: int
     deadline_ms: int
     row: SlateRow
     items: tuple[str, ...]
-    rivals: RivalLists | None = None
     is_open: bool = True
 
 
@@ -77,7 +57,7 @@ class NextSlates:
     """The join of candidates and next actions; pure, and driven row by row."""
 
     def __init__(self, config: AttributionConfig) -> None:
-        self._open: OpenSlates[CandidateSlate] = OpenSlates(_caps_of(config))
+        self._open: OpenSlates[CandidateSlate] = OpenSlates(candidate_caps(config))
         self._of_user: dict[str, CandidateSlate] = {}
 
     def oldest_record(self) -> int | None:
@@ -132,7 +112,8 @@ class NextSlates:
         return ClosedCandidates(slate=slate, outcome=outcome)
 
 
-def _caps_of(config: AttributionConfig) -> SlateCaps:
+def candidate_caps(config: AttributionConfig) -> SlateCaps:
+    """Return how many lists' candidates may wait for an answer."""
     return SlateCaps(
         max_per_partition=max(1, config.max_open_slates_per_partition // _SHARE_OF_CAPS),
         max_total=max(1, config.max_open_slates // _SHARE_OF_CAPS),

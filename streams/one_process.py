@@ -6,6 +6,7 @@ Redis or a wall clock; the worker's replica is the learner's own models, so noth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from featurestore.catalogue import Catalogue
@@ -56,12 +57,35 @@ class OneProcess:
             wants_lists: Whether its lists are built.
             computed_at_ms: Written into them.
         """
+        events = [] if event is None else [event]
+        return self._process(place, place + 1, events, wants_lists, computed_at_ms)
+
+    def catch_up(self, place: int, events: Sequence[Event]) -> Effects:
+        """Do what a worker does with a chunk of the log that it is late for: no lists are built.
+
+        Args:
+            place: Of the first event; the others follow.
+            events: All of them.
+        """
+        return self._process(place, place + len(events), events, wants_lists=False)
+
+    def _process(
+        self,
+        place: int,
+        end: int,
+        events: Sequence[Event],
+        wants_lists: bool,  # noqa: FBT001 - private
+        computed_at_ms: int = 0,
+    ) -> Effects:
         effects = self._pipeline.process(
             Chunk(
                 partition=_PARTITION,
                 from_offset=place,
-                to_offset=place + 1,
-                events=_decoded(place, event),
+                to_offset=end,
+                events=[
+                    DecodedEvent(Record(offset, None, None, event.ts_ms), event)
+                    for offset, event in enumerate(events, start=place)
+                ],
                 refused=[],
             ),
             self.states,
@@ -76,13 +100,14 @@ class OneProcess:
         return effects
 
     def learn(self, place: int, effects: Effects) -> LearnEffects:
-        """Do what the learner does with what the worker made of a place."""
+        """Do what the learner does with what the worker made of a place, or of a chunk.
+
+        Args:
+            place: Of the record among those that were learned, from 0, without a gap.
+            effects: What the worker made.
+        """
         return self._fold.fold(effects.record, place)
 
     def finish(self) -> LearnEffects:
         """Close the slates that are open at the log's end."""
         return self._fold.flush()
-
-
-def _decoded(place: int, event: Event | None) -> list[DecodedEvent]:
-    return [] if event is None else [DecodedEvent(Record(place, None, None, event.ts_ms), event)]

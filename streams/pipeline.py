@@ -26,7 +26,6 @@ from streams.folding import FoldedChunk, Step, fold_chunk
 from streams.list_requests import (
     Listing,
     ListRequest,
-    LoggedSlate,
     Shown,
     ShownFeatures,
     Trigger,
@@ -39,6 +38,7 @@ from streams.rows import (
     action_row,
     choice_row,
     impression_row,
+    rival_row,
     slate_row,
     visit_row,
 )
@@ -227,7 +227,7 @@ class Pipeline:
     ) -> Effects:
         chunk = one.chunk
         choices = {} if self._choices is None else self._choices.of_actions(folded.steps, live)
-        items, rows = self._rows(folded, features, choices, listing.slates)
+        items, rows = self._rows(folded, features, choices, listing)
         record = ExamplesRecord(
             version=EXAMPLES_VERSION,
             topic_id=topic_id,
@@ -290,9 +290,9 @@ class Pipeline:
         folded: FoldedChunk,
         features: Mapping[int, ShownFeatures],
         choices: Mapping[int, ChoiceFeatures],
-        slates: Mapping[int, LoggedSlate],
+        listing: Listing,
     ) -> tuple[list[str], list[Row]]:
-        """The rows of a chunk in the order of their offsets; a slate follows its trigger."""
+        """The rows of a chunk in the order of their offsets; slates follow their trigger."""
         items = ItemIndex()
         rows: list[Row] = []
         for step in folded.steps:
@@ -312,8 +312,10 @@ class Pipeline:
                         rows.append(choice_row(step, choice))
                 case Visit():
                     rows.append(visit_row(step))
-            if (slate := slates.get(offset)) is not None:
+            if (slate := listing.slates.get(offset)) is not None:
                 rows.append(slate_row(step, slate, items))
+            if (rivals := listing.rivals.get(offset)) is not None:
+                rows.append(rival_row(step, rivals, items))
         return items.items(), rows
 
 

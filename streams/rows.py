@@ -18,9 +18,17 @@ from featurestore.events import Action, Context, Impression
 from featurestore.keys import item_key, item_keys
 from featurestore.state import UserState
 from models.context_popularity import circumstances
-from streams.examples import NO_ITEM, ActionRow, ChoiceRow, ImpressionRow, SlateRow, VisitRow
+from streams.examples import (
+    NO_ITEM,
+    ActionRow,
+    ChoiceRow,
+    ImpressionRow,
+    RivalRow,
+    SlateRow,
+    VisitRow,
+)
 from streams.folding import NUM_PREVIOUS, Step
-from streams.list_requests import LoggedSlate, ShownFeatures
+from streams.list_requests import LoggedSlate, RivalLists, ShownFeatures
 from streams.sections import ContributionConfig
 
 _PACKED: Final = [struct.Struct(f"<{num}Q").pack for num in range(NUM_PREVIOUS + 1)]
@@ -145,9 +153,21 @@ def slate_row(step: Step, slate: LoggedSlate, items: ItemIndex) -> SlateRow:
         list_id=slate.list_id,
         items=[items.of(item_id) for item_id in slate.item_ids],
         features=slate.features_NF.astype("<f4").tobytes(),
-        challenger=slate.challenger,
-        listed=[items.of(item_id) for item_id in slate.listed],
-        challenger_listed=[items.of(item_id) for item_id in slate.challenger_listed],
+    )
+
+
+def rival_row(step: Step, rivals: RivalLists, items: ItemIndex) -> RivalRow:
+    """Return the row of what two bundles made of one moment."""
+    return RivalRow(
+        offset=step.record.offset,
+        ts_ms=step.clock_ms,
+        user_id=step.event.user_id,
+        challenger=rivals.challenger,
+        items=[items.of(item_id) for item_id in rivals.item_ids],
+        log_chances=rivals.log_chances_N2.astype("<f4").tobytes(),
+        gains=rivals.gains_N2.astype("<f4").tobytes(),
+        listed=[items.of(item_id) for item_id in rivals.listed],
+        challenger_listed=[items.of(item_id) for item_id in rivals.challenger_listed],
     )
 
 

@@ -197,6 +197,8 @@ class AttributionConfig:
         max_clock_jump_ms: A partition's clock moves further than this only when
             `clock_confirming_users` different users say so.
         clock_confirming_users: See `max_clock_jump_ms`.
+        names_all_lists: Whether the application sends the `list_id` of each of our lists that it
+            shows: then actions on what has none of these tell two bundles apart, too.
     """
 
     window_ms: int = 30 * 60 * 1000
@@ -205,6 +207,7 @@ class AttributionConfig:
     max_open_slates_per_partition: int = 50_000
     max_clock_jump_ms: int = 60 * 60 * 1000
     clock_confirming_users: int = 3
+    names_all_lists: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,12 +276,14 @@ class LiveGateConfig:
         max_compared: Actions after which a promoted bundle has stood the test.
         confidence: That a bundle which is no worse is not taken for worse, over all looks.
         deadline_s: How long a candidate waits for `min_compared` actions.
+        compare_rate: Share of lists that are made with the challenger, too, while there is one.
     """
 
     min_compared: int = 200
     max_compared: int = 1_600
     confidence: float = 0.99
     deadline_s: float = 300.0
+    compare_rate: float = 0.1
 
     def __post_init__(self) -> None:
         """Refuse what decides nothing.
@@ -291,6 +296,7 @@ class LiveGateConfig:
             (self.max_compared >= self.min_compared, "max_compared at least min_compared"),
             (0.5 <= self.confidence < 1, "confidence from 0.5 to below 1"),
             (self.deadline_s > 0, "deadline_s above 0"),
+            (0 <= self.compare_rate <= 1, "compare_rate from 0 to 1"),
         ]
         if bad := [expected for holds, expected in checks if not holds]:
             raise ValueError(", ".join(bad))

@@ -180,8 +180,8 @@ class TrainingRound:
         mine = self._ranks(state, from_row, to_row)
         theirs = None
         if self._incumbent is not None:
-            theirs = self._ranks(self._warm_state(), from_row, to_row).rank_P
-        verdict = judge(mine.rank_P, theirs, mine.user_P, self._gate)
+            theirs = 1 / self._ranks(self._warm_state(), from_row, to_row).rank_P
+        verdict = judge(1 / mine.rank_P, theirs, mine.user_P, self._gate)
         if len(mine.rank_P):
             hits = float((mine.rank_P <= _HIT_AT).mean())
             self._metrics.models.eval_score.of(BUNDLE_KIND, "hr").set(hits)

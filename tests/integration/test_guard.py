@@ -15,7 +15,7 @@ from streams.model_registry import ModelRegistry
 from tests.integration.learners import LAYOUT, produce_records, running_learner
 from tests.integration.roles import until
 from tests.streams.bundles import small_bundle
-from tests.streams.example_logs import START_MS, action, record_of, slate
+from tests.streams.example_logs import START_MS, action, record_of, rivals
 
 pytestmark = pytest.mark.integration
 NUM_USERS = 60
@@ -31,7 +31,7 @@ def traffic(current: Bundle, challenger: Bundle, *, from_offset: int) -> list[Ex
         lists = (["a", "b"] if number % 3 else ["a", "c"], ["b", "a"])
         other = challenger.digest[:8]
         events = [
-            slate(user, ["a", "b", "c"], at_ms, lists=lists, challenger=other),
+            rivals(user, lists, at_ms, challenger=other),
             action(user, "b", at_ms + 500),
         ]
         offset = from_offset + 2 * number

@@ -19,6 +19,7 @@ from streams.examples import (
     ChoiceRow,
     ExamplesRecord,
     ImpressionRow,
+    RivalRow,
     Row,
     SlateRow,
     VisitRow,
@@ -125,6 +126,7 @@ def action(
     ts_ms: int,
     *,
     request: str = "",
+    list_id: str = "",
     previous: Sequence[str] = (),
     weight: float = 1.0,
     is_label: bool = True,
@@ -140,7 +142,7 @@ def action(
             weight=weight,
             is_label=is_label,
             request_id=request,
-            list_id="",
+            list_id=list_id,
             previous=np.array([item_key(one) for one in previous], "<u8").tobytes(),
             is_counted=is_counted,
         )
@@ -158,11 +160,8 @@ def slate(
     ts_ms: int,
     *,
     features: int = 0,
-    lists: tuple[Sequence[str], Sequence[str]] | None = None,
-    challenger: str = CHALLENGER,
 ) -> Source:
-    """A list's candidates; `lists` are that of the bundle in use and that of its challenger."""
-    listed, challenger_listed = lists or ((), ())
+    """A list's candidates."""
     generator = np.random.default_rng(features)
     numbers = generator.normal(size=(len(items), NUM_FEATURES)).astype("<f4")
 
@@ -174,9 +173,39 @@ def slate(
             list_id="",
             items=[index(item) for item in items],
             features=numbers.tobytes(),
-            challenger="" if lists is None else challenger,
-            listed=[index(item) for item in listed],
-            challenger_listed=[index(item) for item in challenger_listed],
+        )
+
+    return Source(row)
+
+
+def rivals(
+    user: str,
+    lists: tuple[Sequence[str], Sequence[str]],
+    ts_ms: int,
+    *,
+    challenger: str = CHALLENGER,
+) -> Source:
+    """The lists of the bundle in use and of its challenger; each place is half as likely."""
+    items = sorted({*lists[0], *lists[1]})
+    log_chances = np.full((len(items), 2), -np.inf, "<f4")
+    gains = np.zeros((len(items), 2), "<f4")
+    for column, listed in enumerate(lists):
+        chances = 0.5 ** np.arange(len(listed))
+        rows = [items.index(item) for item in listed]
+        log_chances[rows, column] = np.log(chances / chances.sum())
+        gains[rows, column] = 1 / np.arange(1, len(listed) + 1)
+
+    def row(offset: int, index: Callable[[str], int]) -> Row:
+        return RivalRow(
+            offset=offset,
+            ts_ms=ts_ms,
+            user_id=user,
+            challenger=challenger,
+            items=[index(item) for item in items],
+            log_chances=log_chances.tobytes(),
+            gains=gains.tobytes(),
+            listed=[index(item) for item in lists[0]],
+            challenger_listed=[index(item) for item in lists[1]],
         )
 
     return Source(row)

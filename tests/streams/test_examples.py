@@ -10,6 +10,7 @@ from streams.examples import (
     ExamplesCorrupt,
     ExamplesRecord,
     ImpressionRow,
+    RivalRow,
     SlateRow,
     VisitRow,
     decode_record,
@@ -68,6 +69,17 @@ RECORD = ExamplesRecord(
         SlateRow(
             offset=15, ts_ms=3, user_id="ü", list_id="l", items=[0, 1], features=FEATURES.tobytes()
         ),
+        RivalRow(
+            offset=15,
+            ts_ms=3,
+            user_id="ü",
+            challenger="c",
+            items=[0, 1],
+            log_chances=FEATURES.tobytes(),
+            gains=FEATURES.tobytes(),
+            listed=[0],
+            challenger_listed=[1],
+        ),
     ],
 )
 
@@ -76,11 +88,12 @@ def test_a_record_comes_back_as_it_was_with_its_numbers() -> None:
     back = decode_record(encode_record(RECORD))
 
     assert back == RECORD
-    shown, acted, _, chosen, slate = back.rows
+    shown, acted, _, chosen, slate, rivals = back.rows
     assert isinstance(shown, ImpressionRow)
     assert isinstance(acted, ActionRow)
     assert isinstance(slate, SlateRow)
     assert isinstance(chosen, ChoiceRow)
+    assert isinstance(rivals, RivalRow)
     assert unpack_int32(chosen.choice, chosen.num_items).tolist() == RELEVANCE.tolist()
     assert unpack_int32(shown.relevance, 2).tolist() == RELEVANCE.tolist()
     assert unpack_keys(acted.previous).tolist() == KEYS.tolist()
@@ -102,6 +115,6 @@ def test_a_tail_starts_where_it_is_asked_to() -> None:
     tail = tail_of(RECORD, 13)
 
     assert (tail.from_offset, tail.to_offset) == (13, 20)
-    assert [row.offset for row in tail.rows] == [15, 15]
+    assert [row.offset for row in tail.rows] == [15, 15, 15]
     assert tail.items == RECORD.items
     assert tail_of(RECORD, 10) is RECORD

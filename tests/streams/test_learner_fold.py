@@ -31,6 +31,7 @@ from tests.streams.example_logs import (
     new_fold,
     new_online,
     record_of,
+    rivals,
     slate,
     visit,
 )
@@ -170,10 +171,10 @@ def test_prediction_is_from_before_anything_was_learned_of_the_slate() -> None:
 
 def test_what_is_done_without_a_list_tells_two_bundles_apart() -> None:
     fold = new_fold(new_online())
-    rivals = ["a", "b"], ["b", "c"]
+    lists = ["a", "b"], ["b", "c"]
     led = action("bob", "b", START_MS, request="r")
     events = [
-        *(slate(user, ["a", "b"], START_MS, lists=rivals) for user in ("ann", "bob", "cid")),
+        *(rivals(user, lists, START_MS) for user in ("ann", "bob", "cid")),
         *(action("ann", "b", START_MS), led, action("cid", "c", START_MS)),
         *(slate("dan", ["a"], START_MS), action("dan", "a", START_MS)),
     ]
@@ -182,7 +183,25 @@ def test_what_is_done_without_a_list_tells_two_bundles_apart() -> None:
 
     assert [(one.bundle, one.challenger) for one in found] == [(BUNDLE, CHALLENGER)] * 2
     assert [(one.rank, one.challenger_rank) for one in found] == [(2, 1), (math.inf, 2)]
+    chances = [(np.exp(one.score), np.exp(one.challenger_score)) for one in found]
+    every = 0.01 / 3
+    assert chances[0] == pytest.approx((0.99 / 3 + every, 0.99 * 2 / 3 + every))
+    assert chances[1] == pytest.approx((every, 0.99 / 3 + every))
+    assert [(one.gain, one.challenger_gain) for one in found] == [(0.5, 1.0), (0.0, 0.5)]
     assert found[0].user != found[1].user
+
+
+def test_what_is_done_on_lists_of_others_counts_where_ours_are_all_named() -> None:
+    events = [
+        *(rivals(user, (["a"], ["b"]), START_MS) for user in ("ann", "bob", "cid")),
+        action("ann", "b", START_MS, request="r"),
+        action("cid", "b", START_MS, request="r", list_id="popular-7"),
+        action("bob", "b", START_MS, request="r", list_id="0-1"),
+    ]
+    for names_all_lists in (False, True):
+        fold = new_fold(new_online(), replace(CONFIG, names_all_lists=names_all_lists))
+        found = fold.fold(record_of(events, 0), 0).compared
+        assert len(found) == 2 * names_all_lists
 
 
 def test_counters_take_no_time_from_a_broken_clock() -> None:

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
+from models.log_scores import log_score
 from streams.announcements import ANNOUNCEMENT_VERSION, Announcement, Decision, Role
-from streams.live_gate import Compared, LiveGate, Word
+from streams.live_gate import LiveGate, Word
+from streams.rivals import Compared
 from streams.sections import LiveGateConfig
 
 CONFIG = LiveGateConfig(min_compared=100, max_compared=400, confidence=0.99, deadline_s=60.0)
@@ -48,12 +50,27 @@ def compared(
     current: str = OLD,
     challenger: str = NEW,
     first_user: int = 0,
+    own: tuple[float, float] = (0.5, 0.5),
 ) -> list[Compared]:
-    """One action of each of as many users."""
+    """One action of each of as many users; a rank's score is that of chances that halve."""
     return [
-        Compared(current[:8], challenger[:8], user, *pair)
-        for user, pair in enumerate(ranks, start=first_user)
+        Compared(
+            bundle=current[:8],
+            challenger=challenger[:8],
+            user=user,
+            rank=mine,
+            challenger_rank=theirs,
+            score=score_of(mine),
+            challenger_score=score_of(theirs),
+            gain=own[0],
+            challenger_gain=own[1],
+        )
+        for user, (mine, theirs) in enumerate(ranks, start=first_user)
     ]
+
+
+def score_of(rank: float) -> float:
+    return log_score(-rank * math.log(2), 100)
 
 
 def noise(num: int, *, loss: float = 0.0, seed: int = 1) -> list[tuple[float, float]]:
@@ -187,3 +204,21 @@ def test_a_bundle_is_not_compared_with_itself_nor_with_one_that_was_refused() ->
 
         assert one.scores() is None
         assert one.decide(1000.0) == []
+
+
+def test_a_bundle_that_is_worse_alone_goes_though_its_lists_are_alike() -> None:
+    one = promoted()
+    one.take(compared([(3.0, 3.0)] * 100, current=NEW, challenger=OLD, own=(0.2, 0.3)))
+
+    words = one.decide(1.0)
+
+    assert said(words)[0] == (Role.CURRENT, OLD, Decision.LIVE_ROLLBACK)
+    assert "MRR of the bundle alone 0.2000 against 0.3000" in words[0].announcement.reason
+
+
+def test_a_bundle_that_is_worse_alone_stays_where_its_lists_have_surely_gained() -> None:
+    one = promoted()
+    pairs = [(second, first) for first, second in noise(100, loss=0.8)]
+    one.take(compared(pairs, current=NEW, challenger=OLD, own=(0.2, 0.3)))
+
+    assert one.decide(1.0) == []
