@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Objective: TypeAlias = Literal["item", "slate", "pair"]
 
-_MAX_LOGIT = 35.0
+MAX_LOGIT = 35.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,5 +134,5 @@ def click_gradients(
 def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probabilities, without overflow: logits beyond ±35 count as that."""
     probabilities: NDArray[np.float64]
-    probabilities = 1.0 / (1.0 + np.exp(-np.clip(logits, -_MAX_LOGIT, _MAX_LOGIT)))
+    probabilities = 1.0 / (1.0 + np.exp(-np.clip(logits, -MAX_LOGIT, MAX_LOGIT)))
     return probabilities

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from models.click_head import ClickHead, ClickHeadConfig
 from models.errors import SnapshotRefused
@@ -10,23 +12,28 @@ from models.slate_ranker import RankerRefused
 from models.tables import TableSet
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from models.click_head import Engine
     from models.slate_ranker import Predicts, SlateShape
 
-_FILE = "tables"
+_TABLES = "tables"
 
 
 class OnlineRanker:
     """Learns every slate at once."""
 
     def __init__(self, shape: SlateShape, engine: Engine) -> None:
+        self._engine = engine
         self._head = ClickHead(ClickHeadConfig(engine=engine), int(shape.offsets[-1]))
         self._tables = TableSet([self._head.table])
+
+    @property
+    def is_batched(self) -> bool:
+        """Each row's weights are added alone."""
+        return True
 
     @property
     def predicts(self) -> Predicts:
@@ -62,14 +69,19 @@ class OnlineRanker:
     def refresh(self) -> None:
         """Nothing waits to be learned."""
 
-    def save(self, folder: Path) -> None:
-        """One file of tables."""
-        (folder / _FILE).write_bytes(self._tables.snapshot())
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The engine."""
+        return {"engine": self._engine}
 
-    def load(self, folder: Path) -> None:
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The tables' snapshot, as bytes."""
+        return {_TABLES: np.frombuffer(self._tables.snapshot(), np.uint8)}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The same."""
         try:
-            self._tables.restore((folder / _FILE).read_bytes())
-        except SnapshotRefused as refusal:
-            raise RankerRefused(str(refusal)) from refusal
+            self._tables.restore(arrays[_TABLES].astype(np.uint8).tobytes())
+        except (KeyError, SnapshotRefused) as refusal:
+            raise RankerRefused(f"found no tables of a click head: {refusal}") from refusal
         self._head.refresh()

@@ -8,11 +8,10 @@ be clicked. Adding one is a file and a line of `RANKERS`; the contract suite
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -28,10 +27,12 @@ class SlateShape:
     Attributes:
         offsets: int64[R + E + 1], the first index of each template, and the end.
         num_relevance: R, the templates that serving knows; the others need a position.
+        meaning: Names what the indices mean beyond that; equal for equal meanings.
     """
 
     offsets: NDArray[np.int64]
     num_relevance: int
+    meaning: str = ""
 
 
 class SlateRanker(Protocol):
@@ -40,6 +41,10 @@ class SlateRanker(Protocol):
     @property
     def predicts(self) -> Predicts:
         """What `predicted` says."""
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether several slates end to end are scored in one call: cheaper, and the same bits."""
 
     def predicted(
         self, relevance: NDArray[np.integer], examination: NDArray[np.integer]
@@ -72,19 +77,42 @@ class SlateRanker(Protocol):
         What it returns may only be used from the time on at which the training would have ended.
         """
 
-    def save(self, folder: Path) -> None:
-        """Write what was learned into an existing folder, what was logged excepted."""
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What two rankers of one name must share for their arrays to fit, as JSON has it."""
 
-    def load(self, folder: Path) -> None:
-        """Become what `save` wrote.
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what was learned, by name; what was only logged is not in it."""
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Become what `arrays` told; nothing is changed by what is refused.
 
         Raises:
-            RankerRefused: It was written under another layout.
+            RankerRefused: They are another ranker's, or damaged.
         """
 
 
 class RankerRefused(ValueError):
     """What was saved does not fit."""
+
+
+def copied_into(
+    own: Mapping[str, NDArray[Any]], found: Mapping[str, NDArray[Any]], *, of: str
+) -> None:
+    """Put arrays into a ranker's own ones of the same names, shapes and types.
+
+    Raises:
+        RankerRefused: They are others; nothing was put.
+    """
+    expected = {name: (values.shape, values.dtype.name) for name, values in own.items()}
+    given = {name: (values.shape, values.dtype.name) for name, values in found.items()}
+    if given != expected:
+        odd = sorted(name for name in {*given, *expected} if given.get(name) != expected.get(name))
+        raise RankerRefused(
+            f"found arrays of another shape or name than {of} has ({', '.join(odd)}); train anew"
+        )
+    for name, values in own.items():
+        values[...] = found[name]
 
 
 def _online(shape: SlateShape, engine: Engine) -> SlateRanker:
@@ -137,3 +165,14 @@ RANKERS: Final[dict[str, Callable[[SlateShape], SlateRanker]]] = {
 
 OF_WATCH_TIMES: Final = frozenset({"watch_time"})
 """Those that learn from watch times alone: a log without any teaches them nothing."""
+
+SERVABLE_RANKERS: Final = (
+    "pairwise",
+    "watch_time",
+    "wide_deep",
+    "xgboost_logistic",
+    "xgboost_ndcg",
+    "xgboost_slate",
+)
+"""Those that `headrace train` trains and a bundle brings to live lists. The others are engines of
+the click head, which learns live by itself."""

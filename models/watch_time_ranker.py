@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from typing_extensions import override
 
-from models.ftrl import sigmoid
+from models.ftrl import MAX_LOGIT, sigmoid
 from models.wide_deep import WideDeepConfig
 from models.wide_deep_ranker import WideDeepRanker
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from models.slate_ranker import Predicts
-
-_MAX_LOGIT = 35.0
 
 
 class WatchTimeRanker(WideDeepRanker):
@@ -46,7 +44,7 @@ class WatchTimeRanker(WideDeepRanker):
     ) -> NDArray[np.float64]:
         """Of each item as shown; 0 and more."""
         odds: NDArray[np.float64]
-        odds = np.exp(np.minimum(self._network.logits(relevance, examination), _MAX_LOGIT))
+        odds = np.exp(np.minimum(self._network.logits(relevance, examination), MAX_LOGIT))
         return odds
 
     @override

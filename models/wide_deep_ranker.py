@@ -6,37 +6,36 @@ et al. 2016 take each item for itself: a slate here has at most one click.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
-import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from models.ftrl import click_gradients, slate_probabilities
-from models.slate_ranker import RankerRefused
+from models.slate_ranker import copied_into
 from models.wide_deep import WideDeep, WideDeepConfig
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from models.slate_ranker import Predicts, SlateShape
-
-_FILE, _LAYOUT = "wide_deep.safetensors", "layout"
 
 
 class WideDeepRanker:
     """Learns every slate at once."""
 
     predicts: ClassVar[Predicts] = "clicks"
+    is_batched: ClassVar[bool] = False
+    """Larger products leave the cache, and their last bits depend on the rows around."""
     defaults: ClassVar[WideDeepConfig] = WideDeepConfig()
 
     def __init__(self, shape: SlateShape, config: WideDeepConfig | None = None) -> None:
         """Start with nothing learned, by default under `defaults`."""
         config = config or self.defaults
         self._network = WideDeep(shape, config)
-        self._layout = repr((self.predicts, shape.offsets.tolist(), shape.num_relevance, config))
+        # A tuple comes back from JSON as a list.
+        self._settings = {**asdict(config), "layers": list(config.layers)}
 
     def predicted(
         self, relevance: NDArray[np.integer], examination: NDArray[np.integer]
@@ -63,27 +62,16 @@ class WideDeepRanker:
     def refresh(self) -> None:
         """Nothing waits to be learned."""
 
-    def save(self, folder: Path) -> None:
-        """One file of plain arrays."""
-        save_file(self._network.arrays(), folder / _FILE, {_LAYOUT: self._layout})
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Sizes and rates."""
+        return self._settings
 
-    def load(self, folder: Path) -> None:
-        """The same; nothing is changed by what is refused."""
-        try:
-            with safe_open(folder / _FILE, "numpy") as found:
-                self._check((found.metadata() or {}).get(_LAYOUT), folder)
-                for name, values in self._network.arrays().items():
-                    values[...] = found.get_tensor(name)
-        except SafetensorError as error:
-            raise RankerRefused(
-                f"{folder / _FILE}: found {error}, expected the arrays that a ranker had saved; "
-                "train anew"
-            ) from error
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All weights, and the sums by which steps become shorter."""
+        return dict(self._network.arrays())
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The same."""
+        copied_into(self._network.arrays(), arrays, of=type(self).__name__)
         self._network.refresh()
-
-    def _check(self, found: str | None, folder: Path) -> None:
-        if found != self._layout:
-            raise RankerRefused(
-                f"{folder / _FILE}: found weights of {found}, expected {self._layout}: they were "
-                "learned under another feature layout or configuration; train anew"
-            )

@@ -9,7 +9,6 @@ Only who configures it needs the package `xgboost-cpu` or `xgboost`.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -20,7 +19,7 @@ from models.ftrl import sigmoid, slate_probabilities
 from models.slate_ranker import RankerRefused
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 XgboostObjective: TypeAlias = Literal["slate", "binary:logistic", "rank:ndcg"]
 
-_TREES, _META = "trees.ubj", "ranker.json"
+_TREES = "trees.ubj"
 _LEAST_CURVATURE = 1e-6
 
 
@@ -72,6 +71,11 @@ class XgboostRanker:
         self._trees: xgboost.Booster | None = None
         self._rows: list[NDArray[np.uint16]] = []
         self._labels: list[NDArray[np.bool_]] = []
+
+    @property
+    def is_batched(self) -> bool:
+        """A call costs as much as scoring 200 items; each row's leaves are added alone."""
+        return True
 
     @property
     def predicts(self) -> Predicts:
@@ -137,31 +141,34 @@ class XgboostRanker:
         trained._trees = self._grow(columns, labels, sizes)
         return trained
 
-    def save(self, folder: Path) -> None:
-        """The trees, and under which layout they were grown."""
-        if self._trees is not None:
-            self._trees.save_model(folder / _TREES)
-        (folder / _META).write_text(json.dumps(self._meta()))
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The objective; trees of any other number or depth fit."""
+        return {"objective": self._config.objective}
 
-    def load(self, folder: Path) -> None:
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The trees in XGBoost's own format, UBJ, as bytes; nothing before the first training."""
+        if self._trees is None:
+            return {}
+        return {_TREES: np.frombuffer(self._trees.save_raw("ubj"), np.uint8)}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The same; the log stays."""
-        found, expected = json.loads((folder / _META).read_text()), self._meta()
-        if found != expected:
+        if not arrays:
+            self._trees = None
+            return
+        num_columns = len(self._shape.offsets) - 1
+        trees = xgboost.Booster({"nthread": 1})
+        try:
+            trees.load_model(bytearray(arrays[_TREES].astype(np.uint8).tobytes()))
+        except (KeyError, xgboost.core.XGBoostError) as error:
+            raise RankerRefused(f"found no trees of XGBoost ({error}); train anew") from error
+        if trees.num_features() != num_columns:
             raise RankerRefused(
-                f"found trees of {found}, expected {expected}: they were grown under another "
-                "feature layout or objective; train anew"
+                f"found trees over {trees.num_features()} features, expected {num_columns}; "
+                "train anew"
             )
-        self._trees = None
-        if (folder / _TREES).exists():
-            self._trees = xgboost.Booster({"nthread": 1})
-            self._trees.load_model(folder / _TREES)
-
-    def _meta(self) -> dict[str, Any]:
-        return {
-            "objective": self._config.objective,
-            "offsets": self._shape.offsets.tolist(),
-            "num_relevance": self._shape.num_relevance,
-        }
+        self._trees = trees
 
     def _bins(
         self, relevance: NDArray[np.integer], examination: NDArray[np.integer]

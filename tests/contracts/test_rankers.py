@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from models.bundle import BundleRefused
+from models.ranker_bundle import RankerHead, RankerProvenance, ServedRanker
 from models.slate_ranker import OF_WATCH_TIMES, RANKERS, RankerRefused, SlateRanker, SlateShape
 
 NUM_RELEVANCE, NUM_POSITIONS, NUM_TASTES = 8, 6, 4
+PROVENANCE = RankerProvenance(created_ms=1, cutoff_offset=2, cutoff_ms=3, metrics={"auc": 0.5})
 SHAPE = SlateShape(offsets=np.array([0, 8, 12, 18]), num_relevance=2)
 
 
@@ -117,22 +120,70 @@ def test_the_same_slates_teach_the_same(name: str) -> None:
     assert answers(learned(name, made)) == answers(learned(name, made))
 
 
-def test_what_is_saved_and_loaded_says_the_same(name: str, tmp_path: Path) -> None:
-    ranker = learned(name, list(slates(150)))
-    ranker.save(tmp_path)
-    again = RANKERS[name](SHAPE)
-    again.load(tmp_path)
+def test_a_bundle_says_what_was_saved_and_goes_on_learning_from_there(
+    name: str, tmp_path: Path
+) -> None:
+    head, ranker = RankerHead(name=name, shape=SHAPE), learned(name, list(slates(150)))
+    again = head.load(head.save(tmp_path / "bundle", ranker, PROVENANCE))
     assert answers(again) == answers(ranker)
-    other = SlateShape(offsets=np.array([0, 8, 12, 19]), num_relevance=2)
-    with pytest.raises(RankerRefused):
-        RANKERS[name](other).load(tmp_path)
+    assert answers(again) != answers(RANKERS[name](SHAPE))
+    if ranker.refresh() is None:
+        for one in (ranker, again):
+            one.learn(*next(slates(1, seed=3)))
+        assert answers(again) == answers(ranker)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        SlateShape(offsets=np.array([0, 8, 12, 19]), num_relevance=2),
+        SlateShape(offsets=np.array([0, 8, 12, 18]), num_relevance=1),
+        SlateShape(offsets=np.array([0, 8, 12, 18]), num_relevance=2, meaning="other features"),
+    ],
+)
+def test_a_bundle_of_other_features_is_refused(
+    name: str, other: SlateShape, tmp_path: Path
+) -> None:
+    bundle = RankerHead(name=name, shape=SHAPE).save(
+        tmp_path / "bundle", RANKERS[name](SHAPE), PROVENANCE
+    )
+    with pytest.raises(BundleRefused, match=r"of feature_layout \['"):
+        RankerHead(name=name, shape=other).load(bundle)
+
+
+def test_arrays_of_another_ranker_are_refused_and_change_nothing(name: str) -> None:
+    ranker = learned(name, list(slates(150)))
+    before = answers(ranker)
+    for arrays in ({"weights": np.zeros(3)}, broken(ranker.arrays())):
+        with pytest.raises(RankerRefused):
+            ranker.restore(arrays)
+        assert answers(ranker) == before
+
+
+def broken(arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """The same with half of one array."""
+    name, values = max(arrays.items(), key=lambda one: one[1].nbytes)
+    return {**arrays, name: values[: len(values) // 2]}
 
 
 def test_untrained_it_saves_and_loads_too(name: str, tmp_path: Path) -> None:
-    RANKERS[name](SHAPE).save(tmp_path)
-    again = RANKERS[name](SHAPE)
-    again.load(tmp_path)
-    assert answers(again) == answers(RANKERS[name](SHAPE))
+    head = RankerHead(name=name, shape=SHAPE)
+    again = head.load(head.save(tmp_path / "bundle", head.untrained(), PROVENANCE))
+    assert answers(again) == answers(head.untrained())
+
+
+def test_slates_are_served_alike_whatever_stands_beside_them(name: str, tmp_path: Path) -> None:
+    head, made = RankerHead(name=name, shape=SHAPE), [one.relevance for one in slates(40, seed=8)]
+    ranker = learned(name, list(slates(300)))
+    served = ServedRanker(head, head.save(tmp_path / "bundle", ranker, PROVENANCE))
+    sizes = np.array([len(one) for one in made])
+    together = np.split(served.scores(np.concatenate(made), sizes), np.cumsum(sizes)[:-1])
+    for relevance, scores in zip(made, together, strict=True):
+        assert scores.tolist() == served.scores(relevance, sizes[:1]).tolist()
+        expected = ranker.scores(relevance)
+        if name in OF_WATCH_TIMES:
+            expected = np.exp(expected)
+        assert scores.tolist() == expected.tolist()
 
 
 def test_users_and_items_never_met_are_served(name: str) -> None:
