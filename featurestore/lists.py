@@ -19,6 +19,9 @@ EXPLORED: Final = "-x"
 """Ends the id of a list that was drawn, so that impressions and actions that echo it tell."""
 _LIST_ID: Final = re.compile(r"\d+-\d+(-x)?")
 
+RERANKER: Final = "reranker"
+"""The head that orders lists unless another one is configured."""
+
 ListOrder = Literal["ranked", "explored"]
 """Whether a list has the best first, or was drawn."""
 
@@ -55,18 +58,22 @@ class AsOf(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     offset: int
 
 
-class ModelVersions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class ModelVersions(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What computed a list: replaying to these versions gives the same list.
 
     Attributes:
         online: offset in `examples` that the online models stood for (exclusive).
-        bundles: short digest of each bundle in use, by the source that asks it.
+        bundles: short digest of each bundle in use, by the source that asks it or the ranker that
+            ordered by it; not written where there is none.
+        head: what ordered the list; not written where it was the re-ranker, which also stands in
+            for a configured ranker while there is no bundle of it.
         items: digest of the catalogue.
         config: digest of the configuration.
     """
 
     online: int
     bundles: Mapping[str, str] = msgspec.field(default_factory=dict)
+    head: str = RERANKER
     items: str
     config: str
 

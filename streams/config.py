@@ -24,7 +24,9 @@ from featurestore.keys import item_key
 from models.choice_head import ChoiceHead, Prior
 from models.exploration import ExplorationConfig
 from models.online import OnlineConfig, OnlineModels
+from models.ranker_bundle import RankerHead
 from models.retrieval import RetrievalConfig
+from models.slate_ranker import SERVABLE_RANKERS, SlateShape
 from streams.config_reader import Problem, Secret, read_section
 from streams.evaluation_config import EvaluationConfig
 from streams.metric_families import COUNTING_SOURCES, EXTRA_SOURCES
@@ -145,6 +147,18 @@ class Config:
             click_codes=labels,
         )
         return FeatureLayout(config=features, source_names=self.features.sources)
+
+    def slate_shape(self) -> SlateShape:
+        """Return what the indices of a shown slate's features mean to rankers."""
+        layout = self.feature_layout()
+        return SlateShape(
+            offsets=layout.offsets, num_relevance=layout.relevance_width, meaning=layout.digest
+        )
+
+    def ranker_head(self) -> RankerHead | None:
+        """Return the ranker that orders lists by its bundle; None where another head orders."""
+        name = self.ranking.head
+        return RankerHead(name=name, shape=self.slate_shape()) if name in SERVABLE_RANKERS else None
 
     @property
     def _has_choice(self) -> bool:

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -19,6 +20,7 @@ from featurestore.events import EventRefused, decode_item
 from featurestore.keys import item_key
 from models.bundle import Bundle, BundleRefused, load_bundle
 from models.encoder import BUNDLE_KIND, SequenceEncoder
+from models.ranker_bundle import RankerHead, ServedRanker
 from models.recommender_source import RecommenderSource
 from models.served import load_served
 from streams.announcements import (
@@ -32,7 +34,7 @@ from streams.announcements import (
     place_of,
 )
 from streams.engine import Record, TopicReader
-from streams.live import TRANSFORMER, LiveModels, kind_of_source
+from streams.live import TRANSFORMER, LiveModels, kind_of_model
 from streams.metrics import WorkerMetrics
 
 logger = logging.getLogger(__name__)
@@ -72,19 +74,28 @@ class ItemsFeed:
 class ModelsFeed:
     """Takes up the bundles that `models` names as current, and the transformer's challenger."""
 
-    def __init__(self, live: LiveModels, metrics: WorkerMetrics) -> None:
+    def __init__(
+        self, live: LiveModels, metrics: WorkerMetrics, *, ranker: RankerHead | None = None
+    ) -> None:
+        """Take nothing up yet.
+
+        Args:
+            live: The models, whose configuration names the sources that ask bundles.
+            metrics: Count what is taken up and what is refused.
+            ranker: What is to order lists by a bundle, if anything is.
+        """
         self._live = live
         self._metrics = metrics
-        self._source_of_kind = {
-            kind_of_source(name): name for name in live.online.config.extra_sources
-        }
+        self._ranker = ranker
+        names = live.online.config.extra_sources + (() if ranker is None else (ranker.name,))
+        self._name_of_kind = {kind_of_model(name): name for name in names}
         self._latest: dict[Place, Announcement] = {}
         self._announced = asyncio.Event()
 
     def take(self, partition: int, records: Sequence[Record]) -> None:
         """Note what was announced; the last word on a role of a kind counts."""
         for record in records:
-            place = place_of(record.key, self._source_of_kind)
+            place = place_of(record.key, self._name_of_kind)
             if place is None or record.value is None:
                 continue
             try:
@@ -102,28 +113,35 @@ class ModelsFeed:
     async def swap(self) -> None:
         """Take up what was announced last, if these are other bundles than those in use."""
         self._announced.clear()
-        for kind, name in self._source_of_kind.items():
+        for kind, name in self._name_of_kind.items():
             wanted = self._latest.get(Place(kind, Role.CURRENT))
-            in_use = self._live.loaded.get(name)
-            if wanted is None or (in_use is not None and wanted.digest == in_use.digest):
+            if wanted is None or wanted.digest == self._live.digest_of(name):
                 continue
             if await self._take_up(name, wanted):
                 self._count_swap(kind, wanted)
         await self._swap_challenger()
 
     async def _take_up(self, name: str, wanted: Announcement) -> bool:
-        """Ask this bundle as the source of a name from now on; False where it is refused."""
+        """Ask this bundle as the source or ranker of a name; False where it is refused."""
         if name == TRANSFORMER:
             encoder = await self._loaded(BUNDLE_KIND, wanted, _encoder_of)
             if encoder is not None:
                 self._live.use(encoder)
             return encoder is not None
 
+        if self._ranker is not None and name == self._ranker.name:
+            ranker = await self._loaded(
+                self._ranker.kind, wanted, partial(ServedRanker, self._ranker)
+            )
+            if ranker is not None:
+                self._live.rank_by(ranker)
+            return ranker is not None
+
         def source_of(bundle: Bundle) -> RecommenderSource:
             vocabulary = self._live.online.vocabulary
             return RecommenderSource(name, load_served(bundle), vocabulary, key_of=item_key)
 
-        source = await self._loaded(kind_of_source(name), wanted, source_of)
+        source = await self._loaded(kind_of_model(name), wanted, source_of)
         if source is not None:
             self._live.serve(source, wanted.digest)
         return source is not None

@@ -17,13 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from featurestore.features import FeatureLayout
-from models.evaluation import ClickEvaluation
 from models.slate_ranker import RANKERS, SlateRanker, SlateShape
-from models.watch_evaluation import WatchEvaluation
 from streams.attribution import ClosedSlate, JoinOutcome
-from streams.evaluation_result import ByRelevance, RankerCost, RankerQuality, WatchQuality
+from streams.evaluation_result import RankerCost, RankerQuality
 from streams.examples import ExamplesRecord, ImpressionRow, unpack_int32
 from streams.learner_fold import LearnEffects
+from streams.ranker_quality import RankerJudge
 
 MIN_TRAINING_MS: Final = 300_000
 
@@ -38,10 +37,7 @@ class _Entrant:
     ranker: SlateRanker
     waiting: list[tuple[int, SlateRanker]] = field(default_factory=list)
     said: dict[int, tuple[_Floats, _Floats]] = field(default_factory=dict)
-    as_shown: ClickEvaluation = field(default_factory=ClickEvaluation)
-    by_relevance: ClickEvaluation = field(default_factory=ClickEvaluation)
-    watched: WatchEvaluation = field(default_factory=WatchEvaluation)
-    num_slates: int = 0
+    judge: RankerJudge = field(default_factory=RankerJudge)
     num_predicted: int = 0
     predicting_s: float = 0.0
     learning_s: float = 0.0
@@ -71,39 +67,6 @@ class _Entrant:
         self.learning_s += took_s
         if trained is not None:
             self.waiting.append((now_ms + max(MIN_TRAINING_MS, int(took_s * 1000)), trained))
-
-    def judge(self, closed: ClosedSlate, as_shown: _Floats, by_relevance: _Floats) -> None:
-        labels = closed.is_clicked()
-        self.as_shown.add(as_shown, labels)
-        self.by_relevance.add(by_relevance, labels)
-        self.watched.add(as_shown, labels, closed.watch_times())
-        self.num_slates += 1
-
-    def quality(self) -> RankerQuality:
-        shown, relevance = self.as_shown.report(), self.by_relevance.report()
-        is_p = self.ranker.predicts == "clicks"
-        return RankerQuality(
-            ne=shown.ne if is_p else None,
-            auc=shown.auc,
-            mrr=shown.mrr,
-            logloss=shown.logloss if is_p else None,
-            calibration=shown.calibration if is_p else None,
-            impressions=shown.num_impressions,
-            slates=self.num_slates,
-            clicks=shown.num_clicks,
-            relevance=ByRelevance(auc=relevance.auc, mrr=relevance.mrr),
-            watched=self._watch_quality(),
-        )
-
-    def _watch_quality(self) -> WatchQuality:
-        watched = self.watched.report()
-        is_watch_time = self.ranker.predicts == "watch_time"
-        return WatchQuality(
-            mispredicted=watched.mispredicted,
-            calibration=watched.calibration if is_watch_time else None,
-            slates=watched.num_slates,
-            unknown=watched.num_unknown,
-        )
 
 
 class EvaluationRankers:
@@ -141,7 +104,10 @@ class EvaluationRankers:
 
     def quality(self) -> dict[str, RankerQuality]:
         """Return the figures of each."""
-        return {name: entrant.quality() for name, entrant in self._entrants.items()}
+        return {
+            name: entrant.judge.quality(entrant.ranker.predicts)
+            for name, entrant in self._entrants.items()
+        }
 
     def costs(self) -> dict[str, RankerCost]:
         """Return what each cost so far."""
@@ -177,7 +143,7 @@ class EvaluationRankers:
             if closed.outcome is JoinOutcome.EVICTED:
                 continue
             if row.offset >= self._first_event:
-                entrant.judge(closed, as_shown, by_relevance)
+                entrant.judge.add(as_shown, by_relevance, closed.is_clicked(), closed.watch_times())
             if closed.is_learned:
                 entrant.learn(closed, relevance, examination)
 

@@ -145,7 +145,7 @@ class ListBuilder:
         computed_at_ms: int,
         into: Sequence[Listing],
     ) -> None:
-        versions = live.versions(self._config_digest)
+        versions = live.versions(self._config_digest, head=self._scorer.head_in_use(live))
         unmet = [self._unmet(*one, live) for one in zip(requests, ranked, strict=True)]
         items_of_lists = items_of(ranked, queries, live, self._ranking.list_size, unmet)
         for request, one, items, listing in zip(
@@ -214,7 +214,7 @@ class ListBuilder:
     ) -> Ordered:
         if not self._exploration.share:
             return best_list(slate)
-        logits, keys = self._scorer.logits(slate.scores), live.online.vocabulary.keys[codes]
+        logits, keys = self._scorer.logits(slate.scores, live), live.online.vocabulary.keys[codes]
         seed = seed_of(request.user_id, request.trigger.event_id)
         return ordered(slate, logits, keys, self._exploration, seed)
 

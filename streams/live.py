@@ -17,12 +17,14 @@ import numpy.typing as npt
 from featurestore.catalogue import UNKNOWN, Catalogue
 from featurestore.events import CatalogueItem, ItemId
 from featurestore.keys import item_key
-from featurestore.lists import ModelVersions
+from featurestore.lists import RERANKER, ModelVersions
 from models.encoder import BUNDLE_KIND, SequenceEncoder
 from models.online import OnlineModels
+from models.ranker_bundle import RANKER_PREFIX, ServedRanker
 from models.recommender import KIND_PREFIX
 from models.recommender_source import RecommenderSource
 from models.retrieval import Query, Questions, Source
+from models.slate_ranker import SERVABLE_RANKERS
 from models.transformer_source import TransformerSource
 from models.vocabulary import Vocabulary
 from streams.announcements import DIGEST_CHARS
@@ -32,8 +34,10 @@ from streams.newcomers import Newcomers
 TRANSFORMER: Final = "transformer"
 
 
-def kind_of_source(name: str) -> str:
-    """Return the kind of the bundles that a source asks."""
+def kind_of_model(name: str) -> str:
+    """Return the kind of the bundles that a source or a ranker asks."""
+    if name in SERVABLE_RANKERS:
+        return RANKER_PREFIX + name
     return BUNDLE_KIND if name == TRANSFORMER else KIND_PREFIX + name
 
 
@@ -118,6 +122,7 @@ class LiveModels:
         encoded: The same with its latest answers.
         challenger: The same models with the transformer that challenges the current one, or None.
         loaded: What bundles brought, by the source's name.
+        ranker: The bundle's that orders lists; None where none is configured or announced.
         sources: All sources, in the order of the columns of scores.
     """
 
@@ -129,6 +134,7 @@ class LiveModels:
         self.encoder: SequenceEncoder | None = None
         self.encoded: EncodedUsers | None = None
         self.loaded: Mapping[str, Loaded] = {}
+        self.ranker: ServedRanker | None = None
         self.challenger: LiveModels | None = None
         self.sources: tuple[Source, ...] = ()
         self.use(None)
@@ -160,6 +166,18 @@ class LiveModels:
         self._put(source.name, Loaded(digest, source))
         if self.challenger is not None:
             self.challenger.serve(source, digest)
+
+    def rank_by(self, ranker: ServedRanker) -> None:
+        """Order lists by this ranker from the next chunk on; the challenger's, too."""
+        self.ranker = ranker
+        if self.challenger is not None:
+            self.challenger.rank_by(ranker)
+
+    def digest_of(self, name: str) -> str | None:
+        """Digest of the bundle that a source or the ranker of this name asks; None without one."""
+        if self.ranker is not None and name == self.ranker.name:
+            return self.ranker.digest
+        return self.loaded[name].digest if name in self.loaded else None
 
     def _put(self, name: str, loaded: Loaded | None) -> None:
         # Another mapping every time: a challenger begins with a copy.
@@ -226,13 +244,20 @@ class LiveModels:
         """Short digest of the transformer's bundle."""
         return None if self.encoder is None else self.encoder.bundle.digest[:DIGEST_CHARS]
 
-    def versions(self, config_digest: str) -> ModelVersions:
-        """Return what a list names, so that replaying to it gives the same list."""
+    def versions(self, config_digest: str, *, head: str = RERANKER) -> ModelVersions:
+        """Return what a list names, so that replaying to it gives the same list.
+
+        Args:
+            config_digest: Of the configuration.
+            head: What ordered it.
+        """
+        digests = {name: loaded.digest for name, loaded in self.loaded.items()}
+        if self.ranker is not None:
+            digests[self.ranker.name] = self.ranker.digest
         return ModelVersions(
             online=self.online.offset,
-            bundles={
-                name: loaded.digest[:DIGEST_CHARS] for name, loaded in sorted(self.loaded.items())
-            },
+            bundles={name: digest[:DIGEST_CHARS] for name, digest in sorted(digests.items())},
+            head=head,
             items=self.catalogue.digest,
             config=config_digest,
         )

@@ -19,8 +19,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from featurestore.events import RefusalReason
 from featurestore.fold import Outcome
 from featurestore.lists import ListOrder
+from models.ranker_bundle import RANKER_PREFIX
 from models.recommender import KIND_PREFIX
 from models.registry import SERVABLE
+from models.slate_ranker import SERVABLE_RANKERS
 from models.tables import DeltaOutcome
 from streams.announcements import Decision, Role
 from streams.attribution import JoinOutcome
@@ -36,7 +38,12 @@ COUNTING_SOURCES: Final = ("covisitation", "trending", "fresh")
 EXTRA_SOURCES: Final = ("transformer", *SERVABLE)
 """Those that a bundle brings."""
 
-MODEL_KINDS: Final = ("online", "transformer", *(KIND_PREFIX + name for name in SERVABLE))
+MODEL_KINDS: Final = (
+    "online",
+    "transformer",
+    *(KIND_PREFIX + name for name in SERVABLE),
+    *(RANKER_PREFIX + name for name in SERVABLE_RANKERS),
+)
 
 CALIBRATION_EDGES: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 """Upper edges of the calibration bins; a bin's label is its upper edge."""

@@ -22,7 +22,7 @@ from models.exploration import ExplorationConfig
 from models.off_policy import OffPolicyRefused
 from models.place_chances import DrawnList, EpsilonGreedy
 from models.retrieval import Query, Questions, score
-from models.slate_ranker import RANKERS, SlateRanker, SlateShape
+from models.slate_ranker import RANKERS, SlateRanker
 from streams.composition import build_featurer, build_list_builder, build_scorer
 from streams.config import Config
 from streams.list_requests import ListRequest, Trigger
@@ -76,8 +76,7 @@ class Targets:
             live: The models, as they are at each moment.
             candidates: What the policies choose from.
         """
-        layout = config.feature_layout()
-        shape = SlateShape(offsets=layout.offsets, num_relevance=layout.relevance_width)
+        shape = config.slate_shape()
         self._names = names
         self._rankers: dict[str, SlateRanker] = {
             name: RANKERS[name](shape) for name in names if name != UNIFORM

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +18,14 @@ from featurestore.features import SlateFeatures
 from models.ftrl import sigmoid
 from models.rerank_features import rerank_features
 from models.retrieval import Candidates, Proposals, score
+from models.slate_ranker import SERVABLE_RANKERS
 from streams.choosing import ChoiceFeaturer
 from streams.featuring import Featurer
+from streams.heads import CHOICE, CLICK, RERANKER, SOURCE_ORDER, Head
 from streams.list_requests import Shown, ShownFeatures
 from streams.live import LiveModels
 from streams.queries import Asked
 from streams.sections import RankingConfig
-
-CLICK: Final = "click"
-CHOICE: Final = "choice"
-RERANKER: Final = "reranker"
-SOURCE_ORDER: Final = "source_order"
 
 
 class Seen(NamedTuple):
@@ -60,7 +57,7 @@ class Scorer:
             featurer: Of the click head.
             choices: Of the choice head; None where it is not in use.
         """
-        self._head = ranking.head
+        self._head: Head = ranking.head
         self._featurer = featurer
         self._choices = choices
 
@@ -76,7 +73,7 @@ class Scorer:
         scores = score(live.sources, slates.questions)
         clicks = None
         # Every impression teaches p(click); of candidates only who ranks by it must know it.
-        if CLICK in (self._head, *live.online.config.heads):
+        if live.ranker is not None or CLICK in (self._head, *live.online.config.heads):
             clicks = self._featurer.features(moments, slates, scores, live)
         elif num_shown:
             clicks = self._featurer.features(shown.asked, of_shown, scores[:num_shown], live)
@@ -87,13 +84,18 @@ class Scorer:
             Candidates(asked=slates.questions, scores=scores, ranks=ranks),
             [log_odds[name] for name in live.online.config.heads],
         )
+        if live.ranker is None or clicks is None:
+            scores_N = self._scores(features_NF, log_odds, live)[num_shown:]
+        else:
+            relevance = clicks.relevance[num_shown:]
+            scores_N = live.ranker.scores(relevance, proposals.asked.sizes)
         return Seen(
             of_shown=[] if clicks is None else _of_shown(shown, clicks, choices, features_NF),
             candidates=Candidates(
                 asked=proposals.asked, scores=scores[num_shown:], ranks=proposals.ranks
             ),
             features_NF=features_NF[num_shown:],
-            scores_N=self._scores(features_NF, log_odds, live)[num_shown:],
+            scores_N=scores_N,
         )
 
     def orders(
@@ -118,9 +120,16 @@ class Scorer:
             **log_odds,
         }
 
-    def logits(self, scores_N: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """What of the configured head's scores adds up with noise: log-odds or log-chances."""
-        if self._head != CLICK:
+    def head_in_use(self, live: LiveModels) -> str:
+        """What orders lists: the configured head, or the re-ranker while its bundle is missing."""
+        is_there = self._head not in SERVABLE_RANKERS or live.ranker is not None
+        return self._head if is_there else RERANKER
+
+    def logits(
+        self, scores_N: npt.NDArray[np.float64], live: LiveModels
+    ) -> npt.NDArray[np.float64]:
+        """What of a list's scores adds up with noise: log-odds, or the log of a chance or time."""
+        if self._head != CLICK and (live.ranker is None or live.ranker.is_logit):
             return scores_N
         return np.log(np.maximum(scores_N, np.finfo(np.float64).tiny))
 
@@ -130,14 +139,14 @@ class Scorer:
         log_odds: dict[str, npt.NDArray[np.float64]],
         live: LiveModels,
     ) -> npt.NDArray[np.float64]:
-        """What the configured head orders by, float64[N]."""
+        """What a head of the seconds clock orders by, float64[N]."""
         match self._head:
-            case "reranker":
-                return live.online.reranker.utilities(features_NF)
             case "click":
                 return sigmoid(log_odds[CLICK])
             case "choice":
                 return log_odds[CHOICE]
+            case _:
+                return live.online.reranker.utilities(features_NF)
 
     def _log_odds(
         self, clicks: SlateFeatures | None, choices: ChoiceFeatures | None, live: LiveModels

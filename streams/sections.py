@@ -7,10 +7,10 @@ is configured by those packages' own configs. `streams.config` composes and load
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from featurestore.store import MAX_LISTS_PER_COMMIT
 from streams.config_reader import Secret
+from streams.heads import Head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +226,7 @@ class TrainerConfig:
             only these are trained on again.
         held_out_share: Share of the new actions, the newest, that the gate scores.
         max_held_out: Most of them.
+        max_slates: Answered slates that a ranker is trained on, the newest.
     """
 
     metrics_port: int = 9103
@@ -238,6 +239,7 @@ class TrainerConfig:
     counter_actions: int = 300_000
     held_out_share: float = 0.1
     max_held_out: int = 5_000
+    max_slates: int = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,7 +311,8 @@ class RankingConfig:
     Attributes:
         list_size: Items of a list.
         head: What orders them: the re-ranker, which weighs all sources and the heads of
-            `online.heads`, or one of those heads alone.
+            `online.heads`; one of those heads alone; or a ranker of `headrace train`, by its
+            announced bundle. While there is none, the re-ranker orders, and lists say so.
         category_cap: Most items of one category in a list, as far as the others fill it; 0 for no
             cap.
         skip_acted: Whether items that the user has acted upon are left out.
@@ -321,7 +324,7 @@ class RankingConfig:
     """
 
     list_size: int = 20
-    head: Literal["reranker", "click", "choice"] = "reranker"
+    head: Head = "reranker"
     category_cap: int = 0
     skip_acted: bool = True
     max_shown: int = 0

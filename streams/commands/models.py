@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from models.slate_ranker import SERVABLE_RANKERS
 from streams.commands.options import config_from, with_config
-from streams.live import TRANSFORMER, kind_of_source
+from streams.live import TRANSFORMER, kind_of_model
 from streams.metric_families import EXTRA_SOURCES
 from streams.model_registry import BundleEntry, ModelRegistry
 
@@ -25,7 +26,7 @@ _of_model = click.option(
     "--model",
     default=TRANSFORMER,
     show_default=True,
-    type=click.Choice(EXTRA_SOURCES),
+    type=click.Choice((*EXTRA_SOURCES, *SERVABLE_RANKERS)),
     help="Whose bundles; others than the transformer come from `headrace train`.",
 )
 
@@ -35,7 +36,7 @@ _of_model = click.option(
 @with_config
 def list_models(model: str, config_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Show every bundle, the current one, and why it is the current one."""
-    registry, kind = _registry(config_file, overrides), kind_of_source(model)
+    registry, kind = _registry(config_file, overrides), kind_of_model(model)
     current = registry.current(kind)
     table = Table(title=model)
     for name in ("", "digest", "trained", "data up to", "metrics", "decided", "because"):
@@ -57,7 +58,7 @@ def promote(
 ) -> None:
     """Make the bundle whose digest begins with DIGEST the current one."""
     registry = _registry(config_file, overrides)
-    announced = registry.promote(kind_of_source(model), digest, reason=reason)
+    announced = registry.promote(kind_of_model(model), digest, reason=reason)
     click.echo(f"{announced.digest[:12]} is current")
 
 
@@ -68,7 +69,7 @@ def promote(
 def rollback(reason: str, model: str, config_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Go back to the bundle that was trained before the current one."""
     registry = _registry(config_file, overrides)
-    announced = registry.rollback(kind_of_source(model), reason=reason)
+    announced = registry.rollback(kind_of_model(model), reason=reason)
     click.echo(f"{announced.digest[:12]} is current")
 
 

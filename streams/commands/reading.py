@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from featurestore.lists import order_of
 from featurestore.reader import RecommendationReader
 from streams.commands.options import config_from, with_config
 
@@ -69,7 +70,8 @@ def list_table(recommendations: RecommendationList, *, title: str) -> Table:
         caption=(
             f"computed {computed:%Y-%m-%d %H:%M:%S} UTC after event "
             f"{recommendations.as_of.partition}-{recommendations.as_of.offset}; examples offset "
-            f"{recommendations.models.online}, {_told(recommendations.models.bundles)}"
+            f"{recommendations.models.online}, {_ordered_by(recommendations)}"
+            f"{_told(recommendations.models.bundles)}"
         ),
     )
     for name in ("#", "item", "score", "why"):
@@ -81,6 +83,12 @@ def list_table(recommendations: RecommendationList, *, title: str) -> Table:
         # As text: brackets in an id are no markup.
         table.add_row(str(item.position), Text(item.item_id), f"{item.score:.4g}", Text(why))
     return table
+
+
+def _ordered_by(recommendations: RecommendationList) -> str:
+    """What ordered it; nothing of what is nobody's own, which no head orders."""
+    is_own = order_of(recommendations.list_id) is not None
+    return f"ordered by {recommendations.models.head}, " if is_own else ""
 
 
 def _told(bundles: Mapping[str, str]) -> str:

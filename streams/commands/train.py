@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
 from aiokafka.errors import KafkaError
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from models.ranker_bundle import RANKER_PREFIX, RankerHead
+from models.recommender import KIND_PREFIX
 from models.registry import RECOMMENDERS, new_recommender
+from models.slate_ranker import SERVABLE_RANKERS
 from streams.commands.options import config_from, with_config
+from streams.config import Config
 from streams.engine import UnreadableTopicError
 from streams.event_file import EventFileError
+from streams.examples import ExamplesCorrupt
 from streams.finished_log import read_log
 from streams.offline import Judge, NothingToLearn, split_of
+from streams.ranker_training import NoSlates, save_trained, slates_of, train_ranker
+from streams.source_partitions import GapInExamples
 
 
 @click.command()
-@click.argument("model", type=click.Choice(sorted(RECOMMENDERS)))
+@click.argument("model", type=click.Choice(sorted((*RECOMMENDERS, *SERVABLE_RANKERS))))
 @click.option(
     "--from",
     "source",
     required=True,
     metavar="FILE|kafka",
-    help="An event file, or what the topic of events holds now.",
+    help="An event file, or what Kafka holds now: the events or, for rankers, the examples.",
 )
 @click.option(
     "--out",
@@ -42,22 +50,67 @@ def train(
     config_file: Path | None,
     overrides: tuple[str, ...],
 ) -> None:
-    """Train MODEL on the positive actions of a finished log, and save it as a bundle.
+    """Train MODEL on a finished log, and save it as a bundle.
 
-    Each user's last two actions are held out: training stops by the first of them.
+    Models of the next item learn from positive actions; each user's last two are held out: training
+    stops by the first of them. Rankers (pairwise, watch_time, wide_deep, xgboost_*) learn from the
+    slates shown and the clicks that answered them; the newest tenth is judged before it is learned.
     """
     config = config_from(config_file, overrides)
     created_ms = time.time_ns() // 1_000_000
-    folder = out or Path(config.trainer.folder) / f"offline-{model}-{created_ms}"
+    kind = (RANKER_PREFIX if model in SERVABLE_RANKERS else KIND_PREFIX) + model
+    folder = out or Path(config.trainer.folder) / f"{kind}-{created_ms}"
     if folder.exists():
         raise click.ClickException(f"{folder} exists; bundles are never overwritten: choose a name")
+    if model in SERVABLE_RANKERS:
+        _train_ranker(model, source, folder, config, created_ms)
+    else:
+        _train_recommender(model, source, folder, config, created_ms, seed)
+
+
+def _train_ranker(model: str, source: str, folder: Path, config: Config, created_ms: int) -> None:
+    head = RankerHead(name=model, shape=config.slate_shape())
+    try:
+        slates = slates_of(source, config)
+        with _bar() as bar:
+            task = bar.add_task(model, total=1.0)
+            trained = train_ranker(
+                head, slates.newest(), lambda done: bar.update(task, completed=done)
+            )
+    except (
+        NoSlates,
+        EventFileError,
+        UnreadableTopicError,
+        KafkaError,
+        ExamplesCorrupt,
+        GapInExamples,
+    ) as error:
+        raise click.ClickException(str(error)) from error
+    trained = replace(trained, cutoff_offset=slates.next_offset)
+    bundle = save_trained(trained, folder, created_ms=created_ms)
+    figures = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics.items())
+    if slates.num_other:
+        click.echo(f"{slates.num_other} slates were left out: featured under another layout")
+    click.echo(
+        f"{bundle.digest[:12]} in {folder}: {trained.num_slates} slates; of the held-out ones "
+        f"{figures}"
+    )
+
+
+def _bar() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+
+
+def _train_recommender(
+    model: str, source: str, folder: Path, config: Config, created_ms: int, seed: int
+) -> None:
     try:
         split = split_of(read_log(source, config))
     except (NothingToLearn, EventFileError, UnreadableTopicError, KafkaError) as error:
         raise click.ClickException(str(error)) from error
     seeds = {"seed": seed} if "seed" in new_recommender(model).settings() else {}
     recommender, judge = new_recommender(model, **seeds), Judge(split.validation)
-    with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()) as bar:
+    with _bar() as bar:
         task = bar.add_task(model, total=1.0)
         for progress in recommender.fit(split.training, validate=judge):
             told = (

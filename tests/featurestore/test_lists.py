@@ -3,6 +3,7 @@
 import json
 import math
 
+import msgspec
 import pytest
 
 from featurestore.events import ItemId, UserId
@@ -52,6 +53,16 @@ def test_the_json_is_what_the_documentation_shows() -> None:
         b'"computed_at_ms":1700000000500,'
         b'"models":{"online":42,"bundles":{"transformer":"ab12"},"items":"cd34","config":"ef56"}}'
     )
+
+
+def test_a_list_says_what_ordered_it_unless_it_was_the_re_ranker() -> None:
+    made = recommendations(item(1))
+    models = msgspec.structs.replace(made.models, head="xgboost_slate", bundles={})
+    by_ranker = msgspec.structs.replace(made, models=models)
+    assert json.loads(encode_list(by_ranker))["models"]["head"] == "xgboost_slate"
+    assert decode_list(encode_list(by_ranker)) == by_ranker
+    assert "head" not in json.loads(encode_list(made))["models"]
+    assert decode_list(encode_list(made)).models.head == "reranker"
 
 
 def test_a_list_is_read_back_with_what_was_left_out() -> None:

@@ -48,7 +48,7 @@ class Desk:
         self._servers = {"HEADRACE_KAFKA": kafka, "HEADRACE_MODELS": str(folder)}
 
     def run(self, *arguments: str) -> str:
-        names = ("events", "models")
+        names = ("events", "examples", "models")
         settings = [f"--set=kafka.topics.{name}={self._prefix}{name}" for name in names]
         done = CliRunner().invoke(_headrace, [*arguments, *settings], env=self._servers)
         assert done.exit_code == 0, done.output

@@ -115,15 +115,15 @@ def test_an_unmet_item_at_the_last_place_tells_with_how_many_it_takes_turns() ->
 
 def test_a_chance_that_scores_counts_by_its_logarithm() -> None:
     settings = config(ranking__head="click")
-    by_chance = build_scorer(settings, live_models(settings))
-    by_utility = build_scorer(config(), live_models(config()))
+    live = live_models(settings)
+    by_chance, by_utility = build_scorer(settings, live), build_scorer(config(), live)
     scores = np.array([0.5, 0.25, 0.0])
 
-    found = by_chance.logits(scores)
+    found = by_chance.logits(scores, live)
 
     assert found[0] - found[1] == pytest.approx(np.log(2))
     assert np.isfinite(found).all()
-    assert by_utility.logits(scores).tolist() == scores.tolist()
+    assert by_utility.logits(scores, live).tolist() == scores.tolist()
 
 
 def test_a_logged_slate_names_the_list_that_was_drawn() -> None:

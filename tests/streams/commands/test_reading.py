@@ -59,7 +59,7 @@ def test_a_users_list_is_shown_with_reasons_and_versions(redis_url: str) -> None
         assert part in done.output
     caption = " ".join(done.output.split())
     assert "computed 2023-11-14 22:13:20 UTC after event 3-41" in caption
-    assert "examples offset 77, transformer 01234567" in caption
+    assert "examples offset 77, ordered by reranker, transformer 01234567" in caption
     assert "popular" not in done.output
     assert "drawn" not in done.output
 

@@ -1,0 +1,72 @@
+"""Slates whose click is told by the items' prices alone, for the tests of rankers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from featurestore.events import Action, CatalogueItem, Event, Impression, ItemId, ShownItem, UserId
+from tests.streams.stream_events import START_MS
+
+ITEMS = [f"i{number}" for number in range(8)]
+"""In the catalogue, the cheapest first."""
+STEP_MS = 5_000
+WATCHED_S = 30.0
+
+
+def catalogue() -> list[CatalogueItem]:
+    """The items with a price each."""
+    return [
+        CatalogueItem(item_id=ItemId(item_id), attributes={"price": 10 * (1 + place)})
+        for place, item_id in enumerate(ITEMS)
+    ]
+
+
+def answered_events(
+    num_slates: int, *, wants_cheap: bool, seed: int = 3, num_users: int = 100
+) -> list[Event]:
+    """Impressions of all items at prices drawn anew each time, and the click on each of them.
+
+    Which item it is tells nothing, the rank of its price everything: the further from the wanted
+    end, the rarer the click. Whatever is clicked is watched for half a minute.
+    """
+    draws = np.random.default_rng(seed)
+    chances = np.exp(-np.arange(len(ITEMS)))
+    events: list[Event] = []
+    for number in range(num_slates):
+        user, ts_ms, request = (
+            UserId(f"u{number % num_users}"),
+            START_MS + STEP_MS * number,
+            f"r{number}",
+        )
+        prices = draws.permutation(len(ITEMS)) + 1
+        rank = draws.choice(len(ITEMS), p=chances / chances.sum())
+        clicked = int(np.argsort(prices if wants_cheap else -prices)[rank])
+        order = draws.permutation(len(ITEMS)).tolist()
+        events.append(
+            Impression(
+                event_id=f"shown-{number}",
+                user_id=user,
+                ts_ms=ts_ms,
+                request_id=request,
+                items=tuple(
+                    ShownItem(
+                        item_id=ItemId(ITEMS[index]),
+                        position=place,
+                        features={"price": 10.0 * float(prices[index])},
+                    )
+                    for place, index in enumerate(order, start=1)
+                ),
+            )
+        )
+        events.append(
+            Action(
+                event_id=f"click-{number}",
+                user_id=user,
+                ts_ms=ts_ms + 1_000,
+                action="click",
+                item_id=ItemId(ITEMS[clicked]),
+                request_id=request,
+                value=WATCHED_S,
+            )
+        )
+    return events
