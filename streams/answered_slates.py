@@ -26,6 +26,7 @@ class AnsweredSlate(NamedTuple):
 
     Attributes:
         shown_at_ms: When, in event time.
+        user_id: To whom.
         relevance: int32[N, R].
         examination: int32[N, E].
         labels: bool[N], which items were clicked.
@@ -33,6 +34,7 @@ class AnsweredSlate(NamedTuple):
     """
 
     shown_at_ms: int
+    user_id: str
     relevance: npt.NDArray[np.int32]
     examination: npt.NDArray[np.int32]
     labels: npt.NDArray[np.bool_]
@@ -64,6 +66,7 @@ class AnsweredSlates:
         )
         self._shown = Attribution(config)
         self._kept: deque[AnsweredSlate] = deque(maxlen=capacity)
+        self._newest_ms = 0
         self.num_other = 0
         self.next_offset = 0
 
@@ -73,6 +76,15 @@ class AnsweredSlates:
     def newest(self) -> list[AnsweredSlate]:
         """Return what is kept."""
         return list(self._kept)
+
+    def settled(self) -> list[AnsweredSlate]:
+        """Return those whose window is over, in the order in which they were shown.
+
+        Of the others only the clicked ones are known yet.
+        """
+        until_ms = self._newest_ms - self._window_ms
+        settled = [one for one in self._kept if one.shown_at_ms <= until_ms]
+        return sorted(settled, key=lambda one: one.shown_at_ms)
 
     def add(self, closed: Iterable[ClosedSlate]) -> None:
         """Keep those of some slates that teach something."""
@@ -105,6 +117,7 @@ class AnsweredSlates:
         for row in new.record.rows:
             event_ms = clock.advance(row.ts_ms, row.user_id)
             now_ms = clock.now_ms
+            self._newest_ms = max(self._newest_ms, now_ms)
             self.add(self._shown.expire(partition, now_ms))
             if isinstance(row, ActionRow) and row.is_label and row.item != NO_ITEM:
                 _, closed = self._shown.act(partition, row, items[row.item], event_ms, now_ms)
@@ -127,6 +140,7 @@ def _answered(closed: ClosedSlate) -> AnsweredSlate:
     row, num_items = closed.slate.row, len(closed.slate.items)
     return AnsweredSlate(
         shown_at_ms=closed.slate.shown_at_ms,
+        user_id=row.user_id,
         relevance=unpack_int32(row.relevance, num_items),
         examination=unpack_int32(row.examination, num_items),
         labels=closed.is_clicked(),

@@ -120,23 +120,38 @@ def train_ranker(
         NoSlates: There are too few, or none that teaches this ranker anything.
     """
     num_first = len(slates) - int(HELD_OUT_SHARE * len(slates))
-    _check(head.name, slates, num_first)
+    check_slates(head.name, slates, num_first)
     ranker = head.untrained()
-    for place, slate in enumerate(slates[:num_first]):
-        ranker.learn(slate.relevance, slate.examination, slate.labels, slate.watch_times)
-        if place % _PROGRESS_SLATES == 0:
-            on_progress(place / len(slates))
-    quality = judged(ranker.refresh() or ranker, slates[num_first:])
-    for slate in slates[num_first:]:
-        ranker.learn(slate.relevance, slate.examination, slate.labels, slate.watch_times)
+    first = taught(ranker, slates[:num_first], lambda done: on_progress(0.9 * done))
+    quality = judged(first, slates[num_first:])
+    learned = taught(ranker, slates[num_first:])
     on_progress(1.0)
     return TrainedRanker(
         head=head,
-        ranker=ranker.refresh() or ranker,
+        ranker=learned,
         quality=quality,
         num_slates=len(slates),
         cutoff_ms=max(slate.shown_at_ms for slate in slates),
     )
+
+
+def taught(
+    ranker: SlateRanker,
+    slates: Sequence[AnsweredSlate],
+    on_progress: Callable[[float], object] = lambda _done: None,
+) -> SlateRanker:
+    """Let a ranker learn slates too; return what it is then: another one, of those that grow trees.
+
+    Args:
+        ranker: Goes on learning; what was returned of it before may change with it.
+        slates: In their order.
+        on_progress: Told now and then which share of them is learned.
+    """
+    for place, slate in enumerate(slates):
+        ranker.learn(slate.relevance, slate.examination, slate.labels, slate.watch_times)
+        if place % _PROGRESS_SLATES == 0:
+            on_progress(place / len(slates))
+    return ranker.refresh() or ranker
 
 
 def judged(ranker: SlateRanker, slates: Sequence[AnsweredSlate]) -> RankerQuality:
@@ -157,7 +172,12 @@ def save_trained(trained: TrainedRanker, folder: Path, *, created_ms: int) -> Bu
     return trained.head.save(folder, trained.ranker, trained.provenance(created_ms))
 
 
-def _check(name: str, slates: Sequence[AnsweredSlate], num_first: int) -> None:
+def check_slates(name: str, slates: Sequence[AnsweredSlate], num_first: int) -> None:
+    """Refuse slates of which the first `num_first` are too few, or teach the ranker nothing.
+
+    Raises:
+        NoSlates: With what was found.
+    """
     num_clicked = sum(bool(slate.labels.any()) for slate in slates[:num_first])
     if num_first == len(slates) or not num_clicked:
         raise NoSlates(

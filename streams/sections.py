@@ -220,7 +220,7 @@ class TrainerConfig:
         interval_s: Time between two trainings, at most.
         interval_actions: Actions after which a training begins sooner.
         target_action: The kind of action that lists are made for.
-        min_actions: Actions below which nothing is trained.
+        min_actions: Actions below which nothing is trained; of a ranker, answered slates.
         max_actions: Actions kept to train on, the newest.
         counter_actions: For how many of the newest it is kept what the counters said before them;
             only these are trained on again.

@@ -1,4 +1,4 @@
-"""How does the trainer run: the one process that refreshes the transformer?
+"""How does the trainer run: the one process that refreshes the transformer, and a ranker in use?
 
 It follows `examples` without a group, from where its saved history ends; trains when enough time or
 enough actions have passed; and announces what passes the gate. It imports torch and nothing waits
@@ -23,11 +23,13 @@ from kafka import KafkaConsumer, TopicPartition
 from models.bundle import Bundle, BundleRefused, load_bundle
 from models.encoder import BUNDLE_KIND
 from streams.announcements import Decision
+from streams.answered_slates import AnsweredSlates
 from streams.config import Config
 from streams.errors import EXIT_REFUSED, StreamsError
 from streams.examples import ExamplesCorrupt, decode_record
 from streams.metrics import TrainerMetrics, serve_metrics
 from streams.model_registry import ModelRegistry
+from streams.ranker_round import RankerRound
 from streams.source_partitions import GapInExamples
 from streams.topic_identity import identify_topic
 from streams.training_data import TrainingData
@@ -42,6 +44,8 @@ _AUTOGROUP: Final = Path("/proc/self/autogroup")
 _POLL_MS: Final = 1000
 _MAX_FETCH_BYTES: Final = 16 * 1024 * 1024
 _SAVED: Final = "history"
+_LOOK_S: Final = 5.0
+"""Time between two looks whether enough slates are there: each goes through all of them."""
 
 
 def run_trainer(config: Config) -> int:
@@ -78,7 +82,12 @@ def take_what_is_left() -> None:
             _AUTOGROUP.write_text(str(_NICENESS))
 
 
-def read_on(consumer: KafkaConsumer, partition: TopicPartition, data: TrainingData) -> bool:
+def read_on(
+    consumer: KafkaConsumer,
+    partition: TopicPartition,
+    data: TrainingData,
+    slates: AnsweredSlates | None = None,
+) -> bool:
     """Read some records; say whether all was read that was there when this began.
 
     The log's end is asked for before reading: afterwards more has come, always, under steady
@@ -87,7 +96,10 @@ def read_on(consumer: KafkaConsumer, partition: TopicPartition, data: TrainingDa
     end = consumer.end_offsets([partition])[partition]
     fetched = consumer.poll(timeout_ms=_POLL_MS, max_records=500)
     for record in fetched.get(partition, ()):
-        data.append(decode_record(record.value), record.offset)
+        example = decode_record(record.value)
+        data.append(example, record.offset)
+        if slates is not None:
+            slates.take(example, record.offset)
     return bool(consumer.position(partition) >= end)
 
 
@@ -115,6 +127,8 @@ class Trainer:
         )
         self._tried_s = time.monotonic()
         self._tried_row = 0
+        self._ranker = self._ranker_round()
+        self._ranker_due_s = time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
         """Follow the log until told to stop, then keep what was read.
@@ -127,13 +141,61 @@ class Trainer:
         with closing(self._consumer()) as consumer:
             consumer.assign([partition])
             begin = consumer.beginning_offsets([partition])[partition]
-            consumer.seek(partition, max(begin, self._data.history.offset))
+            # Slates are not kept over a restart: they are joined anew from all that the log has.
+            kept = 0 if self._ranker is not None else self._data.history.offset
+            consumer.seek(partition, max(begin, kept))
             while not stop.is_set():
-                has_caught_up = read_on(consumer, partition, self._data)
+                slates = None if self._ranker is None else self._ranker.slates
+                has_caught_up = read_on(consumer, partition, self._data, slates)
                 self._metrics.consumer.last_progress.set(time.time())
                 if has_caught_up and self._is_due():
                     self._train(stop)
+                if has_caught_up and self._ranker is not None:
+                    self._refresh(self._ranker)
         self._data.save(self._folder / _SAVED)
+
+    def _ranker_round(self) -> RankerRound | None:
+        """What keeps the ranker fresh that `ranking.head` names; None where it names none."""
+        head = self._config.ranker_head()
+        if head is None:
+            return None
+
+        def announce(bundle: Bundle, reason: str) -> None:
+            self._registry.announce(bundle, decision=Decision.GATE, reason=reason)
+
+        return RankerRound(
+            self._config, head, self._metrics, folder=self._folder, announce=announce
+        )
+
+    def _refresh(self, ranker: RankerRound) -> None:
+        """Train the ranker anew, at the first chance and then after `interval_s` each time."""
+        trainer, now_s = self._config.trainer, time.monotonic()
+        if now_s < self._ranker_due_s:
+            return
+        self._ranker_due_s = now_s + _LOOK_S
+        if ranker.num_new < trainer.min_actions:
+            return
+        self._compare_with_current(ranker)
+        if ranker.num_new < trainer.min_actions:
+            return
+        trained = ranker.run()
+        self._ranker_due_s = time.monotonic() + trainer.interval_s
+        self._metrics.training.runs.of(trained.value).inc()
+
+    def _compare_with_current(self, ranker: RankerRound) -> None:
+        """Let the bundle in force be the one to beat, if workers can use it."""
+        current, kind = self._registry.current(ranker.head.kind), ranker.head.kind
+        if current is None:
+            return
+        try:
+            bundle = load_bundle(Path(current.uri), expected_digest=current.digest)
+            ranker.head.load(bundle)
+        except BundleRefused as error:
+            self._metrics.models.refusals.of(kind).inc()
+            logger.error("The bundle in force is not compared with: %s", error)  # noqa: TRY400
+            ranker.incumbent = None
+        else:
+            ranker.incumbent = bundle
 
     def _consumer(self) -> KafkaConsumer:
         return KafkaConsumer(

@@ -113,10 +113,14 @@ def running_learner(
 
 @contextmanager
 def running_trainer(
-    tmp_path: Path, *, kafka: str, redis_url: str, prefix: str, number: int = 0
+    tmp_path: Path, *, kafka: str, redis_url: str, prefix: str, number: int = 0, **settings: object
 ) -> Iterator[RoleProcess]:
     """Run a trainer that needs few actions; bundles and history go to `models` in `tmp_path`."""
-    settings = {"trainer__folder": str(tmp_path / "models"), "trainer__min_actions": 300}
+    settings = {
+        "trainer__folder": str(tmp_path / "models"),
+        "trainer__min_actions": 300,
+        **settings,
+    }
     log_path = tmp_path / f"trainer-{number}.log"
     with _running("trainer", log_path, kafka, redis_url, prefix, settings) as trainer:
         yield trainer

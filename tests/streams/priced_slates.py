@@ -22,17 +22,18 @@ def catalogue() -> list[CatalogueItem]:
 
 
 def answered_events(
-    num_slates: int, *, wants_cheap: bool, seed: int = 3, num_users: int = 100
+    num_slates: int, *, wants_cheap: bool, seed: int = 3, num_users: int = 100, first: int = 0
 ) -> list[Event]:
     """Impressions of all items at prices drawn anew each time, and the click on each of them.
 
     Which item it is tells nothing, the rank of its price everything: the further from the wanted
-    end, the rarer the click. Whatever is clicked is watched for half a minute.
+    end, the rarer the click. Whatever is clicked is watched for half a minute. `first` numbers the
+    slates, by which they follow others in time.
     """
     draws = np.random.default_rng(seed)
     chances = np.exp(-np.arange(len(ITEMS)))
     events: list[Event] = []
-    for number in range(num_slates):
+    for number in range(first, first + num_slates):
         user, ts_ms, request = (
             UserId(f"u{number % num_users}"),
             START_MS + STEP_MS * number,

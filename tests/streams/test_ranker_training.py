@@ -53,7 +53,7 @@ def test_the_newest_tenth_is_judged_before_it_is_learned(slates: list[AnsweredSl
 
     before = HEAD.untrained()
     for one in slates[:270]:
-        before.learn(*one[1:])
+        before.learn(*one[2:])
     before = before.refresh() or before
     assert trained.quality == judged(before, slates[270:])
     assert trained.quality.slates == 30

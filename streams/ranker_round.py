@@ -1,0 +1,157 @@
+"""How does the trainer keep the ranker fresh that orders lists?
+
+Every so often it trains one anew on the slates that were answered, and compares it with the bundle
+in use: on the newest slates, which neither has learned, how far up does each put the item that was
+clicked, as it was shown? Position is known to both, so that the one whose order users saw has no
+advantage. What does not lose takes over (`models.gate`), once it has learned the newest, too.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from models.bundle import Bundle
+from models.encoder_inputs import hash_user
+from models.gate import Decision, GateConfig, Verdict, judge
+from models.ranker_bundle import RankerHead, RankerProvenance
+from models.slate_ranker import SlateRanker
+from streams.answered_slates import AnsweredSlate, AnsweredSlates
+from streams.config import Config
+from streams.metrics import TrainerMetrics
+from streams.ranker_training import NoSlates, check_slates, taught
+from streams.training_round import Trained
+
+logger = logging.getLogger(__name__)
+
+_TARGETS = "held-out clicks"
+
+
+class RankerRound:
+    """Trains the configured ranker again and again.
+
+    Attributes:
+        head: Which one.
+        slates: What it is trained on; grows between the rounds.
+        incumbent: The bundle in use, None without one.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        head: RankerHead,
+        metrics: TrainerMetrics,
+        *,
+        folder: Path,
+        announce: Callable[[Bundle, str], object],
+        gate: GateConfig | None = None,
+    ) -> None:
+        """Begin without a bundle and without slates.
+
+        Args:
+            config: Of the trainer and of the join.
+            head: Which ranker.
+            metrics: Are moved by each round.
+            folder: Where bundles go.
+            announce: Makes a bundle the current one, for the reason given.
+            gate: When a comparison counts.
+        """
+        self.head = head
+        self.slates = AnsweredSlates(
+            config.attribution,
+            layout=config.layout_digest(config.online_models()),
+            capacity=config.trainer.max_slates,
+        )
+        self.incumbent: Bundle | None = None
+        self._trainer = config.trainer
+        self._metrics = metrics
+        self._folder = folder
+        self._announce = announce
+        self._gate = gate or GateConfig()
+
+    @property
+    def num_new(self) -> int:
+        """Slates shown since the newest that the bundle in use has learned."""
+        return len(self._new(self.slates.settled()))
+
+    def run(self) -> Trained:
+        """Do one round."""
+        slates = self.slates.settled()
+        num_new = len(self._new(slates))
+        num_held_out = min(int(num_new * self._trainer.held_out_share), self._trainer.max_held_out)
+        num_learned = len(slates) - num_held_out
+        try:
+            check_slates(self.head.name, slates, num_learned)
+        except NoSlates as error:
+            logger.info("No training of %s: %s", self.head.name, error)
+            return Trained.SKIPPED
+        learned, held_out = slates[:num_learned], slates[num_learned:]
+        begun_s = time.monotonic()
+        ranker = self.head.untrained()
+        candidate = taught(ranker, learned)
+        self._observe("fit", begun_s)
+        begun_s = time.monotonic()
+        verdict = self._judged(candidate, [one for one in held_out if one.labels.any()])
+        self._observe("evaluate", begun_s)
+        self._metrics.models.gate_decisions.of(verdict.decision.value).inc()
+        logger.info("Gate of %s: %s, %s", self.head.name, verdict.decision, verdict.reason)
+        if verdict.decision is not Decision.PROMOTE:
+            return Trained.REJECTED
+        self._promote(taught(ranker, held_out), verdict, slates)
+        return Trained.PROMOTED
+
+    def _new(self, slates: Sequence[AnsweredSlate]) -> Sequence[AnsweredSlate]:
+        """Those that the bundle in use has not learned."""
+        since_ms = 0 if self.incumbent is None else self.incumbent.config.cutoff_ms
+        return [one for one in slates if one.shown_at_ms > since_ms]
+
+    def _judged(self, candidate: SlateRanker, clicked: Sequence[AnsweredSlate]) -> Verdict:
+        users = np.array([hash_user(one.user_id) for one in clicked], np.uint64)
+        mine_P = ranks_of_clicks(candidate, clicked)
+        theirs_P = None
+        if self.incumbent is not None:
+            theirs_P = ranks_of_clicks(self.head.load(self.incumbent), clicked)
+        verdict = judge(mine_P, theirs_P, users, self._gate, targets=_TARGETS)
+        self._metrics.models.eval_score.of(self.head.kind, "mrr").set(verdict.candidate)
+        return verdict
+
+    def _promote(
+        self, ranker: SlateRanker, verdict: Verdict, slates: Sequence[AnsweredSlate]
+    ) -> None:
+        begun_s, created_ms = time.monotonic(), time.time_ns() // 1_000_000
+        provenance = RankerProvenance(
+            created_ms=created_ms,
+            cutoff_offset=self.slates.next_offset,
+            cutoff_ms=max(one.shown_at_ms for one in slates),
+            metrics={"mrr": verdict.candidate, "incumbent_mrr": verdict.incumbent},
+        )
+        bundle = self.head.save(self._folder / f"{self.head.kind}-{created_ms}", ranker, provenance)
+        self._announce(bundle, verdict.reason)
+        self.incumbent = bundle
+        self._metrics.models.trained.of(self.head.kind).set(created_ms / 1000)
+        self._observe("export", begun_s)
+
+    def _observe(self, phase: str, begun_s: float) -> None:
+        self._metrics.training.run_duration.of(phase).observe(time.monotonic() - begun_s)
+
+
+def ranks_of_clicks(
+    ranker: SlateRanker, clicked: Sequence[AnsweredSlate]
+) -> npt.NDArray[np.float64]:
+    """Return where a ranker puts the best clicked item of each slate, from 1; of equals, between.
+
+    Args:
+        ranker: Knows the positions.
+        clicked: Slates with a click.
+    """
+    ranks = np.ones(len(clicked))
+    for place, slate in enumerate(clicked):
+        predicted = ranker.predicted(slate.relevance, slate.examination)
+        best = predicted[slate.labels].max()
+        ranks[place] += (predicted > best).sum() + ((predicted == best).sum() - 1) / 2
+    return ranks
