@@ -14,24 +14,24 @@ ranks alone.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from models.ftrl import slate_probabilities
 from models.online_ranker import OnlineRanker
-from models.xgboost_ranker import XgboostConfig, XgboostRanker
+from models.slate_ranker import RankerRefused
+from models.xgboost_ranker import TREES, XgboostConfig, XgboostRanker
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from models.slate_ranker import Predicts, SlateShape
 
-_OFFSET = "offset.json"
+_OFFSET = "offset"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +93,11 @@ class BlendedRanker:
         return cls(config, XgboostRanker(shape, config.trees), OnlineRanker(shape, "slate"))
 
     @property
+    def is_batched(self) -> bool:
+        """As both are."""
+        return True
+
+    @property
     def predicts(self) -> Predicts:
         """See `SlateRanker`, as all of these."""
         return "clicks"
@@ -136,17 +141,34 @@ class BlendedRanker:
             return None
         return BlendedRanker(self._config, trees, self._online, self._offset)
 
-    def save(self, folder: Path) -> None:
-        """What both write, and the offset."""
-        self._trees.save(folder)
-        self._online.save(folder)
-        (folder / _OFFSET).write_text(json.dumps(self._offset.state()))
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Those of both, and how they are mixed."""
+        return {
+            "trees": dict(self._trees.settings),
+            "online": dict(self._online.settings),
+            "online_share": self._config.online_share,
+            "learning_rate": self._config.learning_rate,
+        }
 
-    def load(self, folder: Path) -> None:
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Those of both, and the offset."""
+        offset = np.array(self._offset.state())
+        return {**self._trees.arrays(), **self._online.arrays(), _OFFSET: offset}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The same."""
-        self._trees.load(folder)
-        self._online.load(folder)
-        self._offset.restore(json.loads((folder / _OFFSET).read_text()))
+        trees = {name: values for name, values in arrays.items() if name == TREES}
+        if _OFFSET not in arrays or len(arrays[_OFFSET]) != len(self._offset.state()):
+            raise RankerRefused(f"found no {_OFFSET} of two numbers; train anew")
+        before = self._online.arrays()
+        self._online.restore(arrays)
+        try:
+            self._trees.restore(trees)
+        except RankerRefused:
+            self._online.restore(before)
+            raise
+        self._offset.restore(arrays[_OFFSET].tolist())
 
     def _mixed(
         self, trees: NDArray[np.float64], online: NDArray[np.float64]

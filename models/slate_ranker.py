@@ -175,4 +175,4 @@ SERVABLE_RANKERS: Final = (
     "xgboost_slate",
 )
 """Those that `headrace train` trains and a bundle brings to live lists. The others are engines of
-the click head, which learns live by itself."""
+the click head, which learns live by itself, or blend one."""

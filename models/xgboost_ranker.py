@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 XgboostObjective: TypeAlias = Literal["slate", "binary:logistic", "rank:ndcg"]
 
-_TREES = "trees.ubj"
+TREES = "trees.ubj"
 _LEAST_CURVATURE = 1e-6
 
 
@@ -150,7 +150,7 @@ class XgboostRanker:
         """The trees in XGBoost's own format, UBJ, as bytes; nothing before the first training."""
         if self._trees is None:
             return {}
-        return {_TREES: np.frombuffer(self._trees.save_raw("ubj"), np.uint8)}
+        return {TREES: np.frombuffer(self._trees.save_raw("ubj"), np.uint8)}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The same; the log stays."""
@@ -160,7 +160,7 @@ class XgboostRanker:
         num_columns = len(self._shape.offsets) - 1
         trees = xgboost.Booster({"nthread": 1})
         try:
-            trees.load_model(bytearray(arrays[_TREES].astype(np.uint8).tobytes()))
+            trees.load_model(bytearray(arrays[TREES].astype(np.uint8).tobytes()))
         except (KeyError, xgboost.core.XGBoostError) as error:
             raise RankerRefused(f"found no trees of XGBoost ({error}); train anew") from error
         if trees.num_features() != num_columns:

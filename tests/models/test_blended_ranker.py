@@ -1,7 +1,5 @@
 """Trees and the online head as one ranker: what each adds, and the offset that puts p right."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -75,7 +73,7 @@ def test_the_offset_learns_that_something_is_always_clicked() -> None:
     assert np.mean(sums[-100:]) > 0.99
 
 
-def test_the_offset_goes_on_in_a_ranker_in_training_and_in_what_is_saved(tmp_path: Path) -> None:
+def test_the_offset_goes_on_in_a_ranker_in_training_and_in_what_is_saved() -> None:
     made, (asked,) = list(slates(250)), slates(1, seed=3)
     config = BlendConfig(online_share=0.0)
     in_use = refreshed(taught(made[:200], config))
@@ -85,7 +83,6 @@ def test_the_offset_goes_on_in_a_ranker_in_training_and_in_what_is_saved(tmp_pat
         in_use.learn(*slate)
     after = trained.predicted(asked.relevance, asked.examination)
     assert (after != before).any()
-    trained.save(tmp_path)
     again = BlendedRanker.of(SHAPE, config)
-    again.load(tmp_path)
+    again.restore(trained.arrays())
     assert again.predicted(asked.relevance, asked.examination).tolist() == after.tolist()
