@@ -61,9 +61,9 @@ def _rivals(
     log_chances_N2 = np.full((len(codes_N), 2), -np.inf, np.float32)
     gains_N2 = np.zeros((len(codes_N), 2), np.float32)
     column_of_bundle = [source.name for source in live.sources].index(TRANSFORMER)
-    for column, ranked in enumerate((mine, theirs)):
+    for column, (ranked, models) in enumerate(((mine, live), (theirs, challenger))):
         rows = np.searchsorted(codes_N, ranked.candidates.codes)
-        log_chances_N2[rows, column] = log_chances(builder.logits(ranked))
+        log_chances_N2[rows, column] = log_chances(builder.logits(ranked, models))
         gains_N2[rows, column] = _gains(ranked.candidates.scores[:, column_of_bundle])
     item_id = live.online.vocabulary.item_id
     return RivalLists(

@@ -132,9 +132,9 @@ class ListBuilder:
         seen = self._scorer.see(NOTHING_SHOWN, asked, proposals, live)
         return self._rank(requests, seen, live)
 
-    def logits(self, ranked: Ranked) -> npt.NDArray[np.float64]:
+    def logits(self, ranked: Ranked, live: LiveModels) -> npt.NDArray[np.float64]:
         """By what the candidates of a list were ordered, as what adds up with noise."""
-        return self._scorer.logits(ranked.scores)
+        return self._scorer.logits(ranked.scores, live)
 
     def _add(
         self,
