@@ -3,7 +3,8 @@
 Run as `python -m benchmarks.leave_one_out`; see `models.leave_one_out` for the protocol. Every
 registered model is fitted once for each seed in a process of its own, training stops on the
 validation's NDCG@10, and the test is read once. Printed are processor seconds of training (and of
-judging the passes), peak resident memory, and the figures. Without ML-1M at hand a log of its size
+judging the passes), peak resident memory, and the figures; with `--genres` what models make of the
+items' genres, which of the real log lie beside it. Without ML-1M at hand a log of its size
 is made up, whose figures mean nothing but that everything runs.
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.movielens import REAL_LOG, history_of, made_up_pairs, read_pairs
+from benchmarks.movielens import REAL_LOG, history_of, made_up_pairs, read_genres, read_pairs
 from benchmarks.training_ours import peak_bytes
 from models.leave_one_out import (
     Accuracy,
@@ -49,10 +50,10 @@ class Run:
     test: Accuracy
 
 
-def run(name: str, seed: int, log: Path) -> Run:
+def run(name: str, seed: int, log: Path, *, genres: bool = False) -> Run:
     """Fit one model and test it."""
     pairs = read_pairs(log) if log.exists() else made_up_pairs()
-    split = leave_one_out(history_of(pairs))
+    split = leave_one_out(history_of(pairs, read_genres(log.parent) if genres else None))
     model = new_recommender(name, **({"seed": seed} if _is_seeded(name) else {}))
     judge = Judge(split.validation)
     begun_s = time.process_time()
@@ -73,7 +74,9 @@ def run(name: str, seed: int, log: Path) -> Run:
     )
 
 
-def _runs(models: tuple[str, ...], seeds: tuple[int, ...], log: Path) -> Iterator[Run]:
+def _runs(
+    models: tuple[str, ...], seeds: tuple[int, ...], log: Path, *, genres: bool
+) -> Iterator[Run]:
     chosen = [
         (name, seed) for name in models for seed in (seeds if _is_seeded(name) else seeds[:1])
     ]
@@ -82,7 +85,7 @@ def _runs(models: tuple[str, ...], seeds: tuple[int, ...], log: Path) -> Iterato
         max_workers=1, max_tasks_per_child=1, mp_context=get_context("spawn")
     ) as pool:
         for name, seed in chosen:
-            yield pool.submit(run, name, seed, log).result()
+            yield pool.submit(run, name, seed, log, genres=genres).result()
 
 
 def _is_seeded(name: str) -> bool:
@@ -100,14 +103,15 @@ def _is_seeded(name: str) -> bool:
 )
 @click.option("--seed", "seeds", multiple=True, default=(1,), show_default=True)
 @click.option("--log", type=click.Path(path_type=Path), default=REAL_LOG)
-def main(models: tuple[str, ...], seeds: tuple[int, ...], log: Path) -> None:
+@click.option("--genres", is_flag=True, help="Tell the models the items' genres.")
+def main(models: tuple[str, ...], seeds: tuple[int, ...], log: Path, *, genres: bool) -> None:
     """Measure and print."""
     click.echo(f"log: {log.name if log.exists() else 'made up'}")
     click.echo(
         "model         seed  pass   fit CPU s  judge   GB   val NDCG@10 | "
         "HR@10   HR@20   NDCG@10 NDCG@20 MRR@10  MRR@20  users"
     )
-    for made in _runs(models, seeds, log):
+    for made in _runs(models, seeds, log, genres=genres):
         test = made.test
         click.echo(
             f"{made.name:<13} {made.seed:>4} {made.epoch:>5} {made.fit_s:>11.1f} "

@@ -1,13 +1,14 @@
 """ML-1M as the papers use it: the real file where it lies beside the project, else one like it."""
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from models.history import History, HistoryEvent
+from models.side_features import NO_SIDE
 
 REAL_LOG: Final = Path(__file__).parents[2] / "shared" / "data" / "ml-1m.txt.gz"
 NUM_USERS: Final = 6_040
@@ -22,6 +23,16 @@ def read_pairs(path: Path) -> Iterator[tuple[str, str]]:
         for line in lines:
             user, item = line.split()
             yield user, item
+
+
+def read_genres(folder: Path) -> dict[str, list[str]]:
+    """Return the genres of each item of the real log, which lie in its folder."""
+    movies = (folder / "ml-1m-movies.dat").read_text(encoding="latin-1").splitlines()
+    genres_of = {
+        movie: genres.split("|") for movie, _, genres in (line.split("::") for line in movies)
+    }
+    numbers = (folder / "ml-1m-item-ids.txt").read_text(encoding="utf-8").splitlines()
+    return {item: genres_of[movie] for item, movie in (line.split() for line in numbers)}
 
 
 def made_up_pairs() -> Iterator[tuple[str, str]]:
@@ -39,9 +50,14 @@ def made_up_pairs() -> Iterator[tuple[str, str]]:
             yield str(user), str(item)
 
 
-def history_of(pairs: Iterator[tuple[str, str]]) -> History:
-    """Return a history without times."""
+def history_of(
+    pairs: Iterator[tuple[str, str]], genres: Mapping[str, Sequence[str]] | None = None
+) -> History:
+    """Return a history without times; with the genres of its items where they are given."""
     history = History()
     events = (HistoryEvent(user_id=user, time_s=0, action=1, item_id=item) for user, item in pairs)
     history.append(events, from_offset=0, to_offset=1)
+    history.describe(
+        {item: NO_SIDE.attribute_codes(told, {}) for item, told in (genres or {}).items()}
+    )
     return history

@@ -15,9 +15,10 @@ import numpy.typing as npt
 from models.bags import Bags, recency_weights, sequence_bags, unit_length
 from models.encoder_inputs import ActionSequence, EncoderInputs, encoder_inputs, user_buckets
 from models.recommender import UNKNOWN_ITEM, UserSequence
+from models.side_features import SideFeatures, context_rows, side_of
 
 Settings: TypeAlias = Mapping[str, Any]
-"""Of a bundle: what its model's constructor took."""
+"""Of a bundle: what its model's constructor took, and its `side`."""
 
 Feed: TypeAlias = dict[str, npt.NDArray[Any]]
 
@@ -74,12 +75,20 @@ def token_inputs(
     )
 
 
+def moment_contexts(sequences: Sequence[UserSequence], side: SideFeatures) -> Feed:
+    """Return the contexts that networks read, as one input; nothing where there are none."""
+    if not side.context:
+        return {}
+    return {"context_BC": context_rows([sequence.contexts for sequence in sequences], side)}
+
+
 def _two_tower(sequences: Sequence[UserSequence], settings: Settings, _num_items: int) -> Feed:
     network = settings["network"]
     hash_B = np.array([sequence.user for sequence in sequences], np.uint64)
     return {
         "item_BK": newest_items(sequences, network["length"]),
         "user_B": user_rows(hash_B, network),
+        **moment_contexts(sequences, side_of(settings["side"])),
     }
 
 

@@ -3,6 +3,10 @@
 The history is the trainer's own copy of the actions in the examples log: one row an action, in log
 order, integer-coded, 22 bytes a row. It names the examples offset it stands for, so that a
 restarted trainer goes on from there and never reads the log twice.
+
+A history of a finished log may also hold side features (`models.side_features`): what the catalogue
+says of the items, and of each row in which context its list was made. The trainer's has none,
+and they are not saved.
 """
 
 import hashlib
@@ -20,6 +24,7 @@ from safetensors.numpy import save
 
 from models.encoder_inputs import hash_user
 from models.errors import ModelError
+from models.side_features import NO_SIDE, SideFeatures, attribute_matrix
 
 _FORMAT: Final = "headrace-history/1"
 _COLUMNS: Final[dict[str, type[np.generic]]] = {
@@ -29,6 +34,7 @@ _COLUMNS: Final[dict[str, type[np.generic]]] = {
     "times_s": np.uint32,
     "visits_s": np.uint32,
 }
+_SIDE_COLUMNS: Final[dict[str, type[np.generic]]] = {"asked_s": np.uint32, "contexts": np.uint8}
 _NO_ITEM: Final = -1
 
 
@@ -45,12 +51,17 @@ class HistoryEvent:
         time_s: the user's clock, whole seconds since the epoch.
         action: action code, 0 to 255; None for a visit.
         item_id: what was acted upon; None for actions without an item and for visits.
+        asked_s: when the user's last event before this action was, which its list was made at;
+            0 for none, and where nobody has looked.
+        contexts: that event's context, as `SideFeatures.context_codes` of the history's.
     """
 
     user_id: str
     time_s: int
     action: int | None = None
     item_id: str | None = None
+    asked_s: int = 0
+    contexts: tuple[int, ...] = ()
 
 
 class History:
@@ -62,9 +73,11 @@ class History:
     Attributes:
         offset: the examples offset that everything before is contained in.
         item_ids: item id of each item code.
+        side: which side features there are; None where none are held.
+        attributes: attribute codes by item id, of whatever items something is known of.
     """
 
-    def __init__(self, capacity: int = 2_000_000) -> None:
+    def __init__(self, capacity: int = 2_000_000, *, side: SideFeatures | None = None) -> None:
         """Start empty; at most `capacity` rows are kept, the newest."""
         if capacity < 1:
             raise ValueError(f"capacity is {capacity}; a history keeps at least one row")
@@ -74,10 +87,10 @@ class History:
         self.item_ids: list[str] = []
         self._code_of: dict[str, int] = {}
         self._pending_visits: dict[int, int] = {}
+        self.side = side
+        self.attributes: Mapping[str, tuple[int, ...]] = {}
         self._size = 0
-        self._columns: dict[str, npt.NDArray[Any]] = {
-            name: np.zeros(1024, dtype) for name, dtype in _COLUMNS.items()
-        }
+        self._columns = {name: self._blank(name, 1024) for name in self._dtypes}
 
     @property
     def end_row(self) -> int:
@@ -108,6 +121,32 @@ class History:
     def visits_s(self) -> npt.NDArray[np.uint32]:
         """When the user's last visit between the previous action and this one was; 0 for none."""
         return self._column("visits_s")
+
+    @property
+    def asked_s(self) -> npt.NDArray[np.uint32]:
+        """When each kept row's list was made: its user's last event before; 0 where untold."""
+        if self.side is None:
+            return np.zeros(self._size, np.uint32)
+        return self._column("asked_s")
+
+    @property
+    def contexts(self) -> npt.NDArray[np.uint8]:
+        """Context codes of each kept row at that moment, `[R, C]`; C is 0 without any."""
+        return (
+            np.zeros((self._size, 0), np.uint8) if self.side is None else self._column("contexts")
+        )
+
+    def attribute_matrix(self) -> npt.NDArray[np.int32]:
+        """Return the attribute codes of the catalogue's items, 0 behind the last, `[N, A]`."""
+        return attribute_matrix(self.item_ids, self.attributes)
+
+    def describe(
+        self, attributes: Mapping[str, tuple[int, ...]], *, joining: Iterable[str] = ()
+    ) -> None:
+        """Take in the attribute codes of items; `joining` are in the catalogue without any row."""
+        self.attributes = dict(attributes)
+        for item_id in sorted(joining):
+            self._code_or_new(item_id)
 
     def item_code(self, item_id: str) -> int:
         """Return the item's code, or -1 where the history has never seen it."""
@@ -164,7 +203,7 @@ class History:
         chosen.item_ids = list(self.item_ids)
         chosen._code_of = dict(self._code_of)  # noqa: SLF001 - of this class
         chosen._pending_visits = {}  # noqa: SLF001 - of this class
-        columns = {name: self._column(name)[kept_R] for name in _COLUMNS}
+        columns = {name: self._column(name)[kept_R] for name in self._dtypes}
         chosen._adopt_columns(columns)  # noqa: SLF001 - of this class
         return chosen
 
@@ -180,8 +219,8 @@ class History:
         return earlier
 
     def save(self, path: Path) -> None:
-        """Write everything to one safetensors file, atomically."""
-        arrays = {name: column[: self._size].copy() for name, column in self._columns.items()}
+        """Write everything but side features to one safetensors file, atomically."""
+        arrays = {name: self._column(name).copy() for name in _COLUMNS}
         arrays["pending_users"] = np.fromiter(self._pending_visits.keys(), np.uint64)
         arrays["pending_visits_s"] = np.fromiter(self._pending_visits.values(), np.uint32)
         header = {
@@ -235,9 +274,18 @@ class History:
         self._size = len(columns["users"])
         spare = max(1024, self._size // 8)
         self._columns = {
-            name: np.concatenate([columns[name], np.zeros(spare, dtype)])
-            for name, dtype in _COLUMNS.items()
+            name: np.concatenate([columns[name], self._blank(name, spare)]) for name in self._dtypes
         }
+
+    @property
+    def _dtypes(self) -> Mapping[str, type[np.generic]]:
+        return _COLUMNS if self.side is None else {**_COLUMNS, **_SIDE_COLUMNS}
+
+    def _blank(self, name: str, num_rows: int) -> npt.NDArray[Any]:
+        """Return rows of a column with nothing in them."""
+        num_names = len((self.side or NO_SIDE).context)
+        shape = (num_rows, num_names) if name == "contexts" else num_rows
+        return np.zeros(shape, self._dtypes[name])
 
     def _column(self, name: str) -> npt.NDArray[Any]:
         return self._columns[name][: self._size]
@@ -259,6 +307,9 @@ class History:
         columns["actions"][row] = event.action
         columns["times_s"][row] = event.time_s
         columns["visits_s"][row] = self._pending_visits.pop(user, 0)
+        if self.side is not None:
+            columns["asked_s"][row] = event.asked_s
+            columns["contexts"][row] = event.contexts or 0
         self._size += 1
 
     def _remember_visit(self, user: int, time_s: int) -> None:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from models.evaluation import hit_rate, mean_reciprocal_rank, ndcg
 from models.history import History
-from models.recommender import Recommender, UserSequence, item_sequences
+from models.recommender import Recommender, UserSequence, item_sequences, sequence_before
 
 _BATCH_QUESTIONS: Final = 128
 _MIN_ACTIONS: Final = 3
@@ -88,14 +88,8 @@ def leave_one_out(history: History) -> LeaveOneOut:
 
 
 def _question(history: History, rows: npt.NDArray[np.int64]) -> Question:
-    before = rows[:-1]
     return Question(
-        sequence=UserSequence(
-            user=int(history.users[rows[0]]),
-            items=history.items[before],
-            actions=history.actions[before],
-            times_s=history.times_s[before],
-        ),
+        sequence=sequence_before(history, rows[-1], rows[:-1]),
         target=int(history.items[rows[-1]]),
     )
 

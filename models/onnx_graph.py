@@ -35,6 +35,10 @@ class Port(NamedTuple):
     is_whole: bool = False
 
 
+CONTEXT_PORT: Final = Port("context_BC", ("batch", "contexts"), is_whole=True)
+"""What a graph that reads contexts is fed, as `models.side_features.context_rows`."""
+
+
 class OnnxGraph:
     """Collects nodes and constants; every value has a generated name."""
 
@@ -76,6 +80,11 @@ class OnnxGraph:
     def embed(self, name: str, rows: str) -> str:
         """Look rows up in an embedding."""
         return self.op("Gather", self.constant(self.weight(f"{name}.weight")), rows)
+
+    def context(self, name: str) -> str:
+        """Look up the vectors of `CONTEXT_PORT`, side by side."""
+        vectors = self.constant(self.weight(name))
+        return self.op("Flatten", self.op("Gather", vectors, CONTEXT_PORT.name))
 
     def rows(self, codes: str, matrix: npt.NDArray[np.float32]) -> str:
         """Look rows of a matrix up; the code -1 stands for zeros."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -19,9 +19,12 @@ from typing_extensions import override
 from models.bundle import Arrays
 from models.history import History
 from models.recommender import FitProgress, Recommender, Validate
+from models.side_features import NO_ATTRIBUTES, NO_SIDE
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+_ATTRIBUTES: Final = "item_attributes"
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
@@ -55,7 +58,15 @@ class PassLimits(Protocol):
 
 
 class PassRecommender(Recommender, Generic[NetworkT]):
-    """A network, fitted pass by pass; subclasses say which, how it learns and how it scores."""
+    """A network, fitted pass by pass; subclasses say which, how it learns and how it scores.
+
+    Attributes:
+        reads_attributes: whether the network knows of items' attributes.
+        reads_context: whether it knows of moments' contexts.
+    """
+
+    reads_attributes: ClassVar[bool] = False
+    reads_context: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -82,11 +93,16 @@ class PassRecommender(Recommender, Generic[NetworkT]):
             "network": asdict(sizes),
             "training": asdict(training),
         }
+        self._attributes_NA = NO_ATTRIBUTES
         self._network = self._new_network()
 
     @abstractmethod
     def _build(self, num_items: int) -> NetworkT:
-        """Return an untrained network; its weights come from torch's global generator."""
+        """Return an untrained network; its weights come from torch's global generator.
+
+        Of what is known of the items, `self._attributes_NA`, and of the contexts that there are,
+        `self.side`, both are there, and empty where the model does not read them.
+        """
 
     @abstractmethod
     def _learner(self, history: History) -> PassLearner | None:
@@ -94,7 +110,7 @@ class PassRecommender(Recommender, Generic[NetworkT]):
 
     @override
     def fit(self, history: History, *, validate: Validate | None = None) -> Iterator[FitProgress]:
-        self._adopt(history.item_ids)
+        self._take_over(history)
         self._network = self._new_network()
         learner = self._learner(history)
         if learner is None:
@@ -129,14 +145,32 @@ class PassRecommender(Recommender, Generic[NetworkT]):
 
     @override
     def weights(self) -> Arrays:
-        return {name: value.numpy().copy() for name, value in self._network.state_dict().items()}
+        learned = {name: value.numpy().copy() for name, value in self._network.state_dict().items()}
+        return {**learned, _ATTRIBUTES: self._attributes_NA} if self._has_attributes else learned
 
     @override
     def restore(self, weights: Arrays) -> None:
+        self._attributes_NA = weights.get(_ATTRIBUTES, NO_ATTRIBUTES)
         self._network = self._new_network()
         self._network.load_state_dict(
-            {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
+            {
+                name: torch.from_numpy(value.copy())
+                for name, value in weights.items()
+                if name != _ATTRIBUTES
+            }
         )
+
+    @property
+    def _has_attributes(self) -> bool:
+        return bool(self._attributes_NA.shape[1])
+
+    def _take_over(self, history: History) -> None:
+        """Take over the catalogue, and what the network reads of the side features."""
+        side = history.side or NO_SIDE
+        self._adopt(history.item_ids, side if self.reads_context else replace(side, context=()))
+        self._attributes_NA = NO_ATTRIBUTES
+        if self.reads_attributes:
+            self._attributes_NA = history.attribute_matrix()
 
     def _new_network(self) -> NetworkT:
         with torch.random.fork_rng(devices=[]):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from models.encoder_inputs import ActionSequence
+    from models.side_features import Words
 
 T = TypeVar("T")
 
@@ -31,6 +32,7 @@ class Query:
     Attributes:
         now_ms: Event time of the event that causes the list; for counters' decay and item ages.
         previous: The user's last positive items, the latest first.
+        context: Of that event, as it came.
         context_rows: Of `ContextPopularity.rows`, for the circumstances of that event.
         session_num_actions: Actions of the user's session so far.
         user_vector: The sequence encoder's query, float32[D]; None without a bundle.
@@ -43,6 +45,7 @@ class Query:
 
     now_ms: int
     previous: Sequence[int] = ()
+    context: Words | None = None
     context_rows: tuple[int, ...] = ()
     session_num_actions: int = 0
     user_vector: NDArray[np.float32] | None = None

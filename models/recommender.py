@@ -14,7 +14,7 @@ Shape letters: B sequences, N items of the catalogue, L actions of a sequence.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self, TypeAlias
 
@@ -24,9 +24,13 @@ import numpy.typing as npt
 from models.bundle import WEIGHTS, Arrays, Bundle, BundleConfig, BundleRefused, write_bundle
 from models.encoder_inputs import hash_user
 from models.history import History
+from models.side_features import NO_SIDE, SideFeatures, Words, side_of
 
 UNKNOWN_ITEM: Final = -1
 """The code of an action without an item, or on an item that the catalogue does not have."""
+
+_SIDE: Final = "side"
+"""Where a bundle's settings hold the side features."""
 
 KIND_PREFIX: Final = "offline-"
 """Of the bundles' kinds, before the model's name; the transformer of the live system has none."""
@@ -43,6 +47,8 @@ class UserSequence:
         times_s: the user's clock, seconds since the epoch; uint32.
         now_s: when scores are asked for, by the user's clock; None where the list is made at the
             user's last action, as the live system does.
+        contexts: what the event says that the list is made at, as `SideFeatures.context_codes` of
+            the model's `side`; empty for nothing.
     """
 
     user: int
@@ -50,6 +56,7 @@ class UserSequence:
     actions: npt.NDArray[np.uint8]
     times_s: npt.NDArray[np.uint32]
     now_s: int | None = None
+    contexts: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.items)
@@ -90,12 +97,14 @@ class Recommender(ABC):
     Attributes:
         name: under which the registry, bundles and results know it.
         item_ids: the catalogue, in the order of the scores; empty before `fit`.
+        side: the side features of what was learned; of a model that reads none, there are none.
     """
 
     name: ClassVar[str]
 
     def __init__(self) -> None:
         self.item_ids: Sequence[str] = ()
+        self.side = NO_SIDE
         self._code_of: Mapping[str, int] | None = None
 
     @abstractmethod
@@ -158,6 +167,7 @@ class Recommender(ABC):
         actions: Sequence[int] | None = None,
         times_s: Sequence[int] | None = None,
         now_s: int | None = None,
+        context: Words | None = None,
     ) -> UserSequence:
         """Return a user's actions, oldest first, in the codes of this catalogue.
 
@@ -167,18 +177,25 @@ class Recommender(ABC):
             actions: action codes; None where the log has one type only.
             times_s: seconds since the epoch; None where the log has no times.
             now_s: when scores are asked for; None for the last action's time.
+            context: what the event says that the list is made at.
         """
         if self._code_of is None:
             self._code_of = {item: code for code, item in enumerate(self.item_ids)}
         num = len(item_ids)
         known = self._code_of
+        moment_s = (times_s[-1] if times_s else 0) if now_s is None else now_s
         return UserSequence(
             user=hash_user(user_id),
             items=np.array([known.get(item, UNKNOWN_ITEM) for item in item_ids], np.int32),
             actions=np.array([1] * num if actions is None else actions, np.uint8),
             times_s=np.array([0] * num if times_s is None else times_s, np.uint32),
             now_s=now_s,
+            contexts=self.side.context_codes(context, moment_s),
         )
+
+    def bundle_settings(self) -> Mapping[str, Any]:
+        """Return what a bundle names of the model: its settings, and its `side`."""
+        return {**self.settings(), _SIDE: asdict(self.side)}
 
     def save(
         self,
@@ -202,7 +219,7 @@ class Recommender(ABC):
                 cutoff_offset=0,
                 cutoff_ms=0,
                 metrics=metrics or {},
-                settings=dict(self.settings()),
+                settings=self.bundle_settings(),
             ),
             item_ids=self.item_ids,
             weights=self.weights(),
@@ -222,8 +239,8 @@ class Recommender(ABC):
                 f"{bundle.folder}: kind {bundle.config.kind!r} found, {expected!r} expected"
             )
         try:
-            model = cls(**bundle.config.settings)
-            model._adopt(bundle.item_ids)
+            model = cls(**{k: v for k, v in bundle.config.settings.items() if k != _SIDE})
+            model._adopt(bundle.item_ids, side_of(bundle.config.settings[_SIDE]))
             model.restore(bundle.arrays(WEIGHTS))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise BundleRefused(
@@ -232,9 +249,10 @@ class Recommender(ABC):
             ) from error
         return model
 
-    def _adopt(self, item_ids: Sequence[str]) -> None:
-        """Take over a catalogue."""
+    def _adopt(self, item_ids: Sequence[str], side: SideFeatures = NO_SIDE) -> None:
+        """Take over a catalogue, and which side features will be read."""
         self.item_ids = tuple(item_ids)
+        self.side = side
         self._code_of = None
 
 
@@ -251,6 +269,24 @@ def item_sequences(history: History) -> tuple[npt.NDArray[np.int64], npt.NDArray
     sorted_users = users[order]
     begin_U = np.flatnonzero(np.r_[True, sorted_users[1:] != sorted_users[:-1]][: len(order)])
     return with_item[order], np.r_[begin_U, len(order)]
+
+
+def sequence_before(history: History, row: int, before: npt.NDArray[np.int64]) -> UserSequence:
+    """Return what a live list would have known just before an action.
+
+    Args:
+        history: not changed.
+        row: of the action.
+        before: its user's rows before it that count, in log order.
+    """
+    return UserSequence(
+        user=int(history.users[row]),
+        items=history.items[before],
+        actions=history.actions[before],
+        times_s=history.times_s[before],
+        now_s=int(history.asked_s[row]) or None,
+        contexts=tuple(history.contexts[row].tolist()),
+    )
 
 
 def item_counts(history: History) -> npt.NDArray[np.int64]:

@@ -107,6 +107,7 @@ class RecommenderSource:
             actions=query.positives.actions,
             times_s=query.positives.times_s.astype(np.uint32),
             now_s=query.now_ms // 1000,
+            contexts=self._model.side.context_codes(query.context, query.now_ms // 1000),
         )
         own_N: NDArray[np.float32]
         (own_N,) = self._model.scores([sequence])

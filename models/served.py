@@ -14,6 +14,7 @@ from models.graph_inputs import FEEDS, Feeder
 from models.onnx_session import session_of
 from models.recommender import KIND_PREFIX, UserSequence
 from models.registry import SERVABLE, load_recommender
+from models.side_features import SideFeatures, side_of
 
 
 class ServedModel(Protocol):
@@ -21,9 +22,11 @@ class ServedModel(Protocol):
 
     Attributes:
         item_ids: the catalogue, in the order of the scores.
+        side: the side features that it reads of sequences.
     """
 
     item_ids: Sequence[str]
+    side: SideFeatures
 
     def scores(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:
         """Return the score of every item for each sequence, `[B, N]`; see `Recommender`."""
@@ -47,6 +50,7 @@ class GraphModel:
         self._settings = bundle.config.settings
         self._session = session_of(bundle)
         self.item_ids = bundle.item_ids
+        self.side = side_of(bundle.config.settings["side"])
 
     def scores(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:
         """Return the score of every item for each sequence, `[B, N]`."""

@@ -3,7 +3,8 @@
 A log is cut at a row. Each later action on an item is a question, or a sample of them is: the model
 sees everything that its user did before it, up to the action before, and ranks all items that it
 knows, without those that the user has acted upon. It knows the items of the rows that it was fitted
-on, and no others; when a question is asked is not told.
+on, and no others. Told is the moment of the user's last event before (where the log's events are
+known, also of one that is no action) and its context, as a live list would; never the action's own.
 
 What cannot be in such a list is a miss and stays in the denominator: an item that the model does
 not know, and one that its user has acted upon before. Equal scores keep the catalogue's order.
@@ -23,7 +24,7 @@ import numpy.typing as npt
 from models.evaluation import MISS
 from models.history import History
 from models.leave_one_out import Question, target_ranks
-from models.recommender import UNKNOWN_ITEM, Recommender, UserSequence, item_sequences
+from models.recommender import UNKNOWN_ITEM, Recommender, item_sequences, sequence_before
 
 _ASKED_TOGETHER: Final = 4096
 
@@ -80,12 +81,7 @@ class TemporalSplit:
         history, questions = self._history, []
         for row in rows:
             before = self._order_R[self._first_R[row] : self._place_R[row]]
-            sequence = UserSequence(
-                user=int(history.users[row]),
-                items=history.items[before],
-                actions=history.actions[before],
-                times_s=history.times_s[before],
-            )
+            sequence = sequence_before(history, row, before)
             questions.append(Question(sequence=sequence, target=int(history.items[row])))
         return questions
 

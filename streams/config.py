@@ -26,6 +26,7 @@ from models.exploration import ExplorationConfig
 from models.online import OnlineConfig, OnlineModels
 from models.ranker_bundle import RankerHead
 from models.retrieval import RetrievalConfig
+from models.side_features import SideFeatures
 from models.slate_ranker import SERVABLE_RANKERS, SlateShape
 from streams.config_reader import Problem, Secret, read_section
 from streams.evaluation_config import EvaluationConfig
@@ -58,7 +59,7 @@ CONFIG_VARIABLE: Final = "HEADRACE_CONFIG"
 _DAY_MS: Final = 86_400_000
 _LISTS: Final = frozenset({"kafka.brokers"})
 _OPERATIONAL: Final = frozenset(
-    {"kafka", "redis", "worker", "learner", "trainer", "gate", "evaluation"}
+    {"kafka", "redis", "worker", "learner", "trainer", "gate", "side", "evaluation"}
 )
 
 
@@ -95,6 +96,7 @@ class Config:
     choice: ChoiceConfig = field(default_factory=ChoiceConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
     exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
+    side: SideFeatures = field(default_factory=SideFeatures)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:

@@ -1,14 +1,15 @@
 """How does a finished log become what offline models learn from? Its positive actions, by time.
 
-An event file or what the topic `events` holds now; one action a row, each user's in order. Whoever
-wants all events of either takes `values_of`.
+An event file or what the topic `events` holds now; one action a row, each user's in order, with the
+side features that the configuration names. Whoever wants all events of either takes `values_of`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,11 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from featurestore.actions import Effect
-from featurestore.events import Action, EventRefused, decode_event
+from featurestore.events import Action, EventRefused, Impression, decode_event
 from models.history import History, HistoryEvent
+from models.side_features import SideFeatures
 from streams.config import Config
 from streams.engine import read_to_end
 from streams.event_file import read_values
+from streams.item_log import NO_ITEMS, ItemLog, read_item_file, read_item_topic
 
 FROM_KAFKA: Final = "kafka"
 """What the command line calls the topic `events`."""
@@ -77,23 +80,80 @@ def values_of(source: str, config: Config) -> LogValues:
     return LogValues(path.name, lambda: read_values(path))
 
 
-def read_log(source: str, config: Config) -> FinishedLog:
+def read_log(source: str, config: Config, *, items: Path | None = None) -> FinishedLog:
     """Read the positive actions of an event file or of what Kafka holds.
 
+    Args:
+        source: An event file, or `kafka`.
+        config: Which actions are positive, and which side features are read.
+        items: A file of the catalogue's records; without one there is none for an event file, and
+            the topic of items for Kafka.
+
     Raises:
-        EventFileError: The file cannot be read.
+        EventFileError: A file cannot be read.
         UnreadableTopicError: There is no such topic.
         KafkaError: No broker can be reached.
     """
     values = values_of(source, config)
-    return log_of(values.name, values.read(), config)
+    told = NO_ITEMS
+    if items is not None:
+        told = read_item_file(items, config.side)
+    elif source == FROM_KAFKA:
+        told = read_item_topic(config)
+    return log_of(values.name, values.read(), config, told)
 
 
-def log_of(name: str, values: Iterable[bytes], config: Config) -> FinishedLog:
+class _Row(NamedTuple):
+    """A positive action, and when and in which context its list was made."""
+
+    ts_ms: int
+    user_id: str
+    action: int
+    item_id: str
+    asked_s: int
+    contexts: tuple[int, ...]
+
+
+def log_of(
+    name: str, values: Iterable[bytes], config: Config, items: ItemLog = NO_ITEMS
+) -> FinishedLog:
     """Return the log of these events; those of equal time keep their order."""
-    table, digest = config.action_table(), blake2b(digest_size=16)
+    digest = blake2b(digest_size=16)
     refused: Counter[str] = Counter()
-    actions: list[tuple[int, HistoryEvent]] = []
+    rows = list(_rows(values, config, digest, refused))
+    # Partitions of a topic come one after the other.
+    rows.sort(key=lambda row: row.ts_ms)
+    side, chosen = _carried(rows, config.side)
+    history = History(config.trainer.max_actions, side=side)
+    events = (
+        HistoryEvent(
+            user_id=row.user_id,
+            time_s=row.ts_ms // 1000,
+            action=row.action,
+            item_id=row.item_id,
+            asked_s=row.asked_s,
+            contexts=tuple(row.contexts[place] for place in chosen),
+        )
+        for row in rows
+    )
+    history.append(events, from_offset=0, to_offset=1)
+    history.describe(items.attributes, joining=items.on_offer)
+    # The history may have dropped the oldest.
+    times_ms = np.array([row.ts_ms for row in rows[history.first_row :]], np.int64)
+    return FinishedLog(name, history, times_ms, digest.hexdigest(), dict(sorted(refused.items())))
+
+
+def _rows(
+    values: Iterable[bytes], config: Config, digest: blake2b, refused: Counter[str]
+) -> Iterator[_Row]:
+    """Yield the positive actions on items in the order of the log.
+
+    A user's list is made at each action and each visit. What it knew of the moment is known of the
+    next action: never what that action itself says.
+    """
+    table, side = config.action_table(), config.side
+    nothing = (0, (0,) * len(side.context))
+    made_at: dict[str, tuple[int, tuple[int, ...]]] = {}
     for value in values:
         digest.update(value)
         try:
@@ -101,20 +161,25 @@ def log_of(name: str, values: Iterable[bytes], config: Config) -> FinishedLog:
         except EventRefused as refusal:
             refused[str(refusal.reason)] += 1
             continue
+        if isinstance(event, Impression):
+            continue
         if isinstance(event, Action) and event.item_id is not None:
             spec = table.spec(event.action)
             if spec.effect is Effect.POSITIVE:
-                action = HistoryEvent(
-                    user_id=event.user_id,
-                    time_s=event.ts_ms // 1000,
-                    action=spec.code,
-                    item_id=event.item_id,
-                )
-                actions.append((event.ts_ms, action))
-    # Partitions of a topic come one after the other.
-    actions.sort(key=lambda one: one[0])
-    history = History(config.trainer.max_actions)
-    history.append((action for _, action in actions), from_offset=0, to_offset=1)
-    # The history may have dropped the oldest.
-    times_ms = np.array([ts_ms for ts_ms, _ in actions[history.first_row :]], np.int64)
-    return FinishedLog(name, history, times_ms, digest.hexdigest(), dict(sorted(refused.items())))
+                asked_s, contexts = made_at.get(event.user_id, nothing)
+                yield _Row(event.ts_ms, event.user_id, spec.code, event.item_id, asked_s, contexts)
+        at_s = event.ts_ms // 1000
+        made_at[event.user_id] = (at_s, side.context_codes(event.context, at_s))
+
+
+def _carried(rows: Sequence[_Row], side: SideFeatures) -> tuple[SideFeatures, list[int]]:
+    """Leave out the context names that no event of the log has a value of.
+
+    Returns:
+        What is left, and its places among the names of `side`.
+    """
+    is_told = np.zeros(len(side.context), np.bool_)
+    for row in rows:
+        is_told |= np.array(row.contexts, np.bool_)
+    chosen = np.flatnonzero(is_told).tolist()
+    return replace(side, context=tuple(side.context[place] for place in chosen)), chosen

@@ -60,6 +60,7 @@ def queries_of(
             Query(
                 now_ms=one.now_ms,
                 previous=[vocabulary.code(key) for key in previous],
+                context=one.context,
                 context_rows=contexts.rows(
                     circumstances(one.context, one.state.session_num_actions)
                 ),

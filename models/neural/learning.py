@@ -53,7 +53,12 @@ class BatchLearner(ABC):
         self._generator = np.random.default_rng(seed)
         self._adam = Adam(network.parameters())
         self._num_steps = 0
-        self._average = {name: value.clone() for name, value in network.state_dict().items()}
+        self._start_average()
+
+    def _start_average(self) -> None:
+        """Take the network's weights as they are for the first of the average."""
+        state = self._network.state_dict()
+        self._average = {name: value.clone() for name, value in state.items()}
 
     @abstractmethod
     def _examples(self) -> npt.NDArray[np.int64]:

@@ -24,6 +24,8 @@ class NextActions:
         user_E: `hash_user` of its user; uint64.
         owner_E: number of its user, from 0, ascending; int64.
         time_E: the user's clock, seconds since the epoch; int64.
+        asked_E: when its list was made, 0 where that is untold; int64.
+        context_EC: context codes of that moment; uint8.
     """
 
     def __init__(self, history: History) -> None:
@@ -40,6 +42,8 @@ class NextActions:
         self.target_E = self._item_R[self._row_E]
         self.user_E = history.users[order_R[self._row_E]]
         self.time_E = history.times_s[order_R[self._row_E]].astype(np.int64)
+        self.asked_E = history.asked_s[order_R[self._row_E]].astype(np.int64)
+        self.context_EC = history.contexts[order_R[self._row_E]]
 
     def __len__(self) -> int:
         return len(self.target_E)

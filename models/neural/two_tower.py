@@ -8,6 +8,11 @@ Yi et al. 2019, "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item R
 and the loss is the softmax cross-entropy of s_c over the items of the batch. Without the correction
 an item is the more often a negative the more popular it is, and is ranked too low for it.
 
+The item tower adds the mean vector of an item's attributes to the item's own vector. In training
+own vectors are hidden at random, so that attributes learn to speak alone (as the inputs of Volkovs,
+Yu & Poutanen 2017, "DropoutNet"); an item that no example is about has no own vector at all. The
+user tower also reads the context of the moment.
+
 Shape letters: B examples of a batch, C different items of the batch, N items, K newest items,
 P pools, I item vector width, M width of the tower.
 """
@@ -24,7 +29,9 @@ from models.graph_inputs import user_rows
 from models.history import History
 from models.neural.learning import LearningConfig
 from models.neural.next_actions import NextActionLearner
-from models.onnx_graph import FLOAT, OnnxGraph, Port
+from models.neural.side_inputs import AttributeVectors, ContextVectors
+from models.onnx_graph import CONTEXT_PORT, FLOAT, OnnxGraph, Port
+from models.side_features import NO_ATTRIBUTES, NO_SIDE, SideFeatures, context_rows
 from models.transformer.counters import empty_counters
 from models.transformer.loss import Candidates, competition, item_loss
 
@@ -43,6 +50,8 @@ class TwoTowerConfig:
         user_dropout: share of examples whose user is taken for unknown; from 1 on users are
             no input at all.
         item_dropout: share of items before the target that are not read.
+        id_dropout: share of the items with attributes whose own vector is hidden in a step.
+        context_width: of the vector of each context name.
         temperature: divides the cosines.
     """
 
@@ -54,18 +63,35 @@ class TwoTowerConfig:
     user_width: int = 16
     user_dropout: float = 1.0
     item_dropout: float = 0.1
+    id_dropout: float = 0.1
+    context_width: int = 8
     temperature: float = 0.07
 
 
 class TwoTowerNetwork(nn.Module):
     """A tower for users and one for items, which meet in a dot product."""
 
-    def __init__(self, config: TwoTowerConfig, num_items: int) -> None:
+    def __init__(
+        self,
+        config: TwoTowerConfig,
+        num_items: int,
+        *,
+        side: SideFeatures = NO_SIDE,
+        attributes_NA: npt.NDArray[np.int32] = NO_ATTRIBUTES,
+    ) -> None:
+        """Begin at random.
+
+        Args:
+            config: sizes.
+            num_items: of the catalogue.
+            side: which contexts there are.
+            attributes_NA: attribute codes of the items; none where A is 0.
+        """
         super().__init__()
         self.config = config
+        num_contexts = len(side.context)
         width = config.num_pools * config.item_width + config.user_width
-        # Items have nothing but their ids: the item tower is a vector each. What a catalogue
-        # would know of them belongs into `item_vectors`.
+        width += num_contexts * config.context_width
         self.items = nn.Parameter(torch.randn(num_items, config.item_width))
         num_rows = 1 + config.num_user_buckets * (config.user_dropout < 1)
         # Nobody known at first: the row of a user who never came stays as the unknown's, zero.
@@ -74,18 +100,35 @@ class TwoTowerNetwork(nn.Module):
         self.hidden = nn.Linear(width, config.model_width)
         self.out = nn.Linear(config.model_width, config.item_width)
         self.skip = nn.Linear(width, config.item_width, bias=False)
+        # Last, so that without side features the first weights are those of a network without.
+        self.contexts = ContextVectors(side, config.context_width) if num_contexts else None
+        self.attributes = None
+        if attributes_NA.shape[1]:
+            self.attributes = AttributeVectors(
+                attributes_NA, side.num_attribute_codes, config.item_width
+            )
 
-    def item_vectors(self) -> Tensor:
-        """Return the item tower's output, `[N, I]`, of unit length."""
-        return functional.normalize(self.items, dim=-1)
+    def item_vectors(self, hidden_N: Tensor | None = None) -> Tensor:
+        """Return the item tower's output, `[N, I]`, of unit length.
 
-    def user_vectors(self, item_BK: Tensor, user_B: Tensor, vector_NI: Tensor) -> Tensor:
+        Args:
+            hidden_N: which items' own vectors are not read; bool. None for none.
+        """
+        if self.attributes is None:
+            return functional.normalize(self.items, dim=-1)
+        own_NI = self.items if hidden_N is None else self.items * ~hidden_N[:, None]
+        return functional.normalize(own_NI + self.attributes(), dim=-1)
+
+    def user_vectors(
+        self, item_BK: Tensor, user_B: Tensor, vector_NI: Tensor, context_BC: Tensor | None = None
+    ) -> Tensor:
         """Return the user tower's output, `[B, I]`, of unit length.
 
         Args:
             item_BK: codes of the newest items, newest first; -1 for none; int64.
             user_B: rows of the user vectors, 0 for unknown; int64.
             vector_NI: what `item_vectors` returned.
+            context_BC: as `models.side_features.context_rows`; read where there are contexts.
         """
         read_BK = (item_BK >= 0).float()
         # A row of zeros before all others stands for "none".
@@ -95,6 +138,9 @@ class TwoTowerNetwork(nn.Module):
         pooled_BX = torch.bmm(weight_BPK, read_BKI).flatten(1)
         user_BX = functional.embedding(user_B, self.users, padding_idx=0)
         known_BX = torch.cat([pooled_BX, user_BX], 1)
+        if self.contexts is not None:
+            assert context_BC is not None, "the feed has what the network reads"
+            known_BX = torch.cat([known_BX, self.contexts(context_BC)], 1)
         vector_BI = self.out(functional.relu(self.hidden(known_BX))) + self.skip(known_BX)
         return functional.normalize(vector_BI, dim=-1)
 
@@ -107,7 +153,15 @@ class TwoTowerNetwork(nn.Module):
         pooled_BPI = graph.op("MatMul", self._pools(graph), graph.rows("item_BK", unit_NI))
         pooled_BX = graph.op("Flatten", pooled_BPI)
         user_BX = graph.op("Gather", graph.constant(weights["users"]), "user_B")
-        known_BX = graph.op("Concat", pooled_BX, user_BX, axis=1)
+        known = [pooled_BX, user_BX]
+        ports = [
+            Port("item_BK", ("batch", self.config.length), is_whole=True),
+            Port("user_B", ("batch",), is_whole=True),
+        ]
+        if self.contexts is not None:
+            known.append(graph.context("contexts.vectors"))
+            ports.append(CONTEXT_PORT)
+        known_BX = graph.op("Concat", *known, axis=1)
         hidden_BM = graph.op("Relu", graph.linear("hidden", known_BX))
         skipped_BI = graph.op("MatMul", known_BX, graph.constant(weights["skip.weight"].T))
         vector_BI = graph.op("Add", graph.linear("out", hidden_BM), skipped_BI)
@@ -115,10 +169,7 @@ class TwoTowerNetwork(nn.Module):
         graph.op("Gemm", graph.normalised(vector_BI), vectors, transB=1, output="scores_BN")
         return graph.serialise(
             "two_tower",
-            [
-                Port("item_BK", ("batch", self.config.length), is_whole=True),
-                Port("user_B", ("batch",), is_whole=True),
-            ],
+            ports,
             [Port("scores_BN", ("batch", len(unit_NI)))],
         )
 
@@ -154,6 +205,15 @@ class TwoTowerLearner(NextActionLearner):
         super().__init__(network, history, config, seed)
         self._corrects_sampling = corrects_sampling
         self._share_N = self._num_targets_N / max(len(self._actions), 1)
+        self._side = history.side or NO_SIDE
+        self._is_described_N = torch.from_numpy(history.attribute_matrix().any(1))
+        if network.attributes is not None:
+            # Of what no example is about, only learned attributes can say anything.
+            is_learned_N = self._num_targets_N > 0
+            network.attributes.keep(is_learned_N)
+            with torch.no_grad():
+                network.items[self._is_described_N & torch.from_numpy(~is_learned_N)] = 0
+            self._start_average()
 
     def _examples(self) -> npt.NDArray[np.int64]:
         return self._generator.permutation(len(self._actions))
@@ -164,11 +224,12 @@ class TwoTowerLearner(NextActionLearner):
         hidden_BK = self._generator.random(before_BK.shape) < sizes.item_dropout
         rows_B = user_rows(self._actions.user_E[example_B], asdict(network.config))
         rows_B[self._generator.random(len(rows_B)) < sizes.user_dropout] = 0
-        vector_NI = network.item_vectors()
+        vector_NI = network.item_vectors(self._hidden_ids())
         vector_BI = network.user_vectors(
             torch.from_numpy(np.where(hidden_BK, -1, before_BK)),
             torch.from_numpy(rows_B),
             vector_NI,
+            torch.from_numpy(context_rows(self._actions.context_EC[example_B], self._side)),
         )
         target_B = self._actions.target_E[example_B]
         candidates = self._candidates(target_B)
@@ -185,6 +246,13 @@ class TwoTowerLearner(NextActionLearner):
                 num_items=self._num_items,
             ),
         )
+
+    def _hidden_ids(self) -> Tensor | None:
+        """Return the items whose own vectors are hidden in this step; None without attributes."""
+        if self._network.attributes is None:
+            return None
+        drawn_N = self._generator.random(self._num_items) < self._network.config.id_dropout
+        return torch.from_numpy(drawn_N) & self._is_described_N
 
     def _candidates(self, target_B: npt.NDArray[np.int64]) -> Candidates:
         """Return the batch's items, each once, and how likely each was to be there."""

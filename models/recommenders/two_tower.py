@@ -7,9 +7,9 @@ Where we differ. The chance that an item is in a batch comes from the exact coun
 is learned, which is finished; the paper estimates it from a stream (algorithm 2). An item that is
 in a batch several times counts once, with the chance of being there at all; copies of the target
 and the user's own recent items are no negatives; the target is there for certain and is not
-corrected (as in `models.transformer.loss`). All examples weigh alike: the log has no rewards. Items
-have no features but their ids, and both towers share one vector an item. The recent items are
-averaged not once but several times, with learned weights of recency.
+corrected (as in `models.transformer.loss`). All examples weigh alike: the log has no rewards. Both
+towers share one vector an item, of its id and its attributes. The recent items are averaged not
+once but several times, with learned weights of recency.
 
 Shape letters: B sequences, N items, I item vector width.
 """
@@ -37,6 +37,8 @@ class TwoTowerRecommender(PassRecommender[TwoTowerNetwork]):
     """Unit vectors of users and items."""
 
     name = "two_tower"
+    reads_attributes = True
+    reads_context = True
 
     def __init__(
         self,
@@ -73,11 +75,12 @@ class TwoTowerRecommender(PassRecommender[TwoTowerNetwork]):
     @torch.inference_mode()
     def user_vectors(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:
         """Return what to ask `index` with, `[B, I]`: `scores` are the products of both."""
-        feed = FEEDS[self.name](sequences, self.settings(), len(self.item_ids))
+        feed = FEEDS[self.name](sequences, self.bundle_settings(), len(self.item_ids))
         vector_BI: npt.NDArray[np.float32] = self._network.user_vectors(
             torch.from_numpy(feed["item_BK"]),
             torch.from_numpy(feed["user_B"]),
             self._network.item_vectors(),
+            torch.from_numpy(feed["context_BC"]) if "context_BC" in feed else None,
         ).numpy()
         return vector_BI
 
@@ -92,7 +95,9 @@ class TwoTowerRecommender(PassRecommender[TwoTowerNetwork]):
 
     @override
     def _build(self, num_items: int) -> TwoTowerNetwork:
-        return TwoTowerNetwork(self._sizes, num_items)
+        return TwoTowerNetwork(
+            self._sizes, num_items, side=self.side, attributes_NA=self._attributes_NA
+        )
 
     @override
     def _learner(self, history: History) -> TwoTowerLearner | None:

@@ -40,7 +40,8 @@ _TEMPORAL: Final = "temporal"
     default=_STREAM,
     show_default=True,
     help="The live system; or models that learn from a log: temporal tests them on what came "
-    "later, leave-one-out as papers do, and of the other options takes --model and --out alone.",
+    "later, leave-one-out as papers do, and of the other options takes --model, --items and --out "
+    "alone.",
 )
 @with_models
 @click.option(
@@ -92,7 +93,7 @@ def evaluate(
     """
     config = config_from(config_file, overrides)
     if protocol == _LEAVE_ONE_OUT:
-        leave_one_out(file, chosen.models, config, overrides, out)
+        leave_one_out(file, chosen, config, overrides, out)
         return
     try:
         begin = Start.parse(start)
@@ -108,7 +109,7 @@ def evaluate(
             refresh_every_h=chosen.refresh_every_h,
             overrides=overrides,
         )
-        temporal(file, asked, config, out)
+        temporal(file, asked, config, out, chosen.items)
         return
     evaluation = Evaluation(
         path=file,

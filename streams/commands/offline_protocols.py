@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from models.registry import RECOMMENDERS
+from streams.commands.options import with_items
 from streams.commands.tables import figure
 from streams.config import Config
 from streams.event_file import EventFileError
@@ -32,15 +33,17 @@ class ChosenModels(NamedTuple):
         models: Names in the registry, in the order of the command line.
         variants: Of the protocol temporal.
         refresh_every_h: Of it, too; None for the default.
+        items: The catalogue; None without one.
     """
 
     models: tuple[str, ...]
     variants: tuple[Variant, ...]
     refresh_every_h: float | None
+    items: Path | None
 
 
 def with_models(command: Callable[..., None]) -> Callable[..., None]:
-    """Add `--model`, `--variant` and `--refresh-every`."""
+    """Add `--model`, `--variant`, `--refresh-every` and `--items`."""
 
     @click.option(
         "--model",
@@ -64,15 +67,19 @@ def with_models(command: Callable[..., None]) -> Callable[..., None]:
         metavar="HOURS",
         help="Of temporal: log time between two refreshes; a quarter of what is tested without it.",
     )
+    @with_items
     @wraps(command)
     def collected(
         *,
         models: tuple[str, ...],
         variants: tuple[Variant, ...],
         refresh_every_h: float | None,
+        items: Path | None,
         **others: object,
     ) -> None:
-        chosen = ChosenModels(models or tuple(RECOMMENDERS), variants or VARIANTS, refresh_every_h)
+        chosen = ChosenModels(
+            models or tuple(RECOMMENDERS), variants or VARIANTS, refresh_every_h, items
+        )
         command(chosen=chosen, **others)
 
     return collected
@@ -80,7 +87,7 @@ def with_models(command: Callable[..., None]) -> Callable[..., None]:
 
 def leave_one_out(
     file: Path,
-    models: Sequence[str],
+    chosen: ChosenModels,
     config: Config,
     overrides: Sequence[str],
     out: Path | None,
@@ -90,10 +97,10 @@ def leave_one_out(
     Raises:
         ClickException: The file cannot be read, or nothing can be held out of it.
     """
-    with _bars(models) as tell:
+    with _bars(chosen.models) as tell:
         result = evaluate_offline(
-            models,
-            read_log(str(file), config),
+            chosen.models,
+            read_log(str(file), config, items=chosen.items),
             config,
             overrides=overrides,
             on_progress=lambda name, progress: tell(name, progress.done),
@@ -103,14 +110,16 @@ def leave_one_out(
     Console().print(_leave_one_out_table(result))
 
 
-def temporal(file: Path, asked: Temporal, config: Config, out: Path | None) -> None:
+def temporal(
+    file: Path, asked: Temporal, config: Config, out: Path | None, items: Path | None
+) -> None:
     """Evaluate models on what came after they had learned, write the result and print it.
 
     Raises:
         ClickException: The file cannot be read, or has nothing on one side of the cut.
     """
     with _bars(asked.models) as tell:
-        result = evaluate_temporal(asked, read_log(str(file), config), config, tell)
+        result = evaluate_temporal(asked, read_log(str(file), config, items=items), config, tell)
     if out is not None:
         out.write_bytes(encode_result(result))
     Console().print(_temporal_table(result))

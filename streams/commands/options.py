@@ -31,6 +31,17 @@ def with_config(command: F) -> F:
     )(command)
 
 
+def with_items(command: F) -> F:
+    """Add `--items FILE`, the catalogue of a log that models learn from."""
+    return click.option(
+        "--items",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Records of the catalogue, JSON lines: their categories, and the attributes that "
+        "side.attributes names, reach the models. With `kafka` the topic of items does, too.",
+    )(command)
+
+
 def config_from(config_file: Path | None, overrides: tuple[str, ...]) -> Config:
     """Read the configuration of a command.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,12 +16,12 @@ from models.ranker_bundle import RANKER_PREFIX, RankerHead
 from models.recommender import KIND_PREFIX
 from models.registry import RECOMMENDERS, new_recommender
 from models.slate_ranker import SERVABLE_RANKERS
-from streams.commands.options import config_from, with_config
+from streams.commands.options import config_from, with_config, with_items
 from streams.config import Config
 from streams.engine import UnreadableTopicError
 from streams.event_file import EventFileError
 from streams.examples import ExamplesCorrupt
-from streams.finished_log import read_log
+from streams.finished_log import FinishedLog, read_log
 from streams.offline import Judge, NothingToLearn, split_of
 from streams.ranker_training import NoSlates, save_trained, slates_of, train_ranker
 from streams.source_partitions import GapInExamples
@@ -40,12 +42,14 @@ from streams.source_partitions import GapInExamples
     metavar="FOLDER",
     help="Of the bundle; by default a new one in trainer.folder.",
 )
+@with_items
 @click.option("--seed", default=1, show_default=True, help="Of models that begin at random.")
 @with_config
 def train(
     model: str,
     source: str,
     out: Path | None,
+    items: Path | None,
     seed: int,
     config_file: Path | None,
     overrides: tuple[str, ...],
@@ -63,9 +67,12 @@ def train(
     if folder.exists():
         raise click.ClickException(f"{folder} exists; bundles are never overwritten: choose a name")
     if model in SERVABLE_RANKERS:
+        if items is not None:
+            raise click.UsageError(f"--items: {model} learns from slates; leave it out")
         _train_ranker(model, source, folder, config, created_ms)
     else:
-        _train_recommender(model, source, folder, config, created_ms, seed)
+        read = partial(read_log, source, config, items=items)
+        _train_recommender(model, read, folder, created_ms, seed)
 
 
 def _train_ranker(model: str, source: str, folder: Path, config: Config, created_ms: int) -> None:
@@ -102,10 +109,10 @@ def _bar() -> Progress:
 
 
 def _train_recommender(
-    model: str, source: str, folder: Path, config: Config, created_ms: int, seed: int
+    model: str, read: Callable[[], FinishedLog], folder: Path, created_ms: int, seed: int
 ) -> None:
     try:
-        split = split_of(read_log(source, config))
+        split = split_of(read())
     except (NothingToLearn, EventFileError, UnreadableTopicError, KafkaError) as error:
         raise click.ClickException(str(error)) from error
     seeds = {"seed": seed} if "seed" in new_recommender(model).settings() else {}

@@ -1,6 +1,7 @@
 """What every registered next-item model must do, on logs so small that each fit takes a moment."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from models.history import History, HistoryEvent
 from models.recommender import Recommender, UserSequence
 from models.registry import RECOMMENDERS, SERVABLE, load_recommender, new_recommender
 from models.served import load_served
+from models.side_features import NO_SIDE, SideFeatures
 
 _SMALL: dict[str, dict[str, Any]] = {
     name: {
@@ -64,8 +66,37 @@ def _history(num_users: int = 40, num_items: int = 12, seed: int = 0) -> History
     return _history_of(events)
 
 
-def _history_of(events: Iterable[HistoryEvent]) -> History:
-    history = History()
+def _events(history: History) -> list[HistoryEvent]:
+    """A history taken apart; users get other names."""
+    columns = (history.users, history.items, history.actions, history.times_s)
+    return [
+        HistoryEvent(
+            user_id=f"u{user}", time_s=time_s, action=action, item_id=history.item_ids[item]
+        )
+        for user, item, action, time_s in zip(*(c.tolist() for c in columns), strict=True)
+    ]
+
+
+def _described(history: History) -> History:
+    """The same actions, with all side features that there can be, and two items without a row."""
+    side = SideFeatures(context=("device", "hour"), num_attribute_codes=32)
+    events = [
+        replace(
+            event,
+            asked_s=event.time_s - 30,
+            contexts=side.context_codes({"device": f"d{number % 2}"}, event.time_s - 30),
+        )
+        for number, event in enumerate(_events(history))
+    ]
+    found = _history_of(events, side)
+    number_of = {item: n for n, item in enumerate([*found.item_ids, "new", "newer"])}
+    codes = {item: side.attribute_codes([f"c{n % 3}"], {}) for item, n in number_of.items()}
+    found.describe(codes, joining=["new", "newer"])
+    return found
+
+
+def _history_of(events: Iterable[HistoryEvent], side: SideFeatures | None = None) -> History:
+    history = History(side=side)
     history.append(events, from_offset=0, to_offset=1)
     return history
 
@@ -137,6 +168,37 @@ def test_what_is_served_live_scores_as_the_model(name: str, tmp_path: Path) -> N
     assert list(served.item_ids) == list(model.item_ids)
     np.testing.assert_allclose(served.scores(asked), model.scores(asked), rtol=1e-4, atol=1e-5)
     assert served.scores([]).shape == (0, 12)
+
+
+def test_side_features_are_saved_and_served_as_they_were_learned(name: str, tmp_path: Path) -> None:
+    model = _fitted(name, _described(_history()))
+    bundle = model.save(tmp_path / "bundle")
+    asked = [
+        model.sequence("u0", ["i1", "i2"], times_s=[5, 9000], context={"device": "d1"}),
+        model.sequence("u0", ["i1", "i2"], times_s=[5, 9000], context={"device": "d0"}),
+        model.sequence("u0", ["new", "i3"]),
+        model.sequence("u0", [], now_s=50_000, context={"device": "never met"}),
+    ]
+    scores = model.scores(asked)
+    assert scores.shape == (4, 14)
+    assert np.isfinite(scores).all()
+    loaded = load_recommender(bundle)
+    assert loaded.side == model.side
+    np.testing.assert_array_equal(loaded.scores(asked), scores)
+    if name in SERVABLE:
+        served = load_served(bundle)
+        assert served.side == model.side
+        np.testing.assert_allclose(served.scores(asked), scores, rtol=1e-4, atol=1e-5)
+
+
+def test_a_log_without_side_features_is_learned_as_ever(name: str) -> None:
+    history = _history()
+    empty = History(side=NO_SIDE)
+    empty.append(_events(history), from_offset=0, to_offset=1)
+    plain, with_nothing = _fitted(name, _history_of(_events(history))), _fitted(name, empty)
+    np.testing.assert_array_equal(
+        plain.scores(_asked(plain)), with_nothing.scores(_asked(with_nothing))
+    )
 
 
 def test_another_models_bundle_is_refused(name: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A model of a finished log as a source: what it proposes, what is missing, and on which scale."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,7 @@ from models.encoder_inputs import ActionSequence
 from models.recommender import UserSequence
 from models.recommender_source import RecommenderSource
 from models.retrieval import Query, Questions
+from models.side_features import SideFeatures
 from models.vocabulary import Vocabulary, VocabularyConfig
 
 NOW_MS = 600_000
@@ -18,6 +20,7 @@ class Fixed:
     """A model that scores "d" far above "c", "b" and "a", and keeps what it was asked."""
 
     item_ids: Sequence[str] = ("a", "b", "c", "d")
+    side = SideFeatures(context=("device", "hour"))
 
     def __init__(self) -> None:
         self.asked: list[UserSequence] = []
@@ -122,3 +125,15 @@ def test_the_model_is_asked_once_a_query_and_about_one_user_at_a_time() -> None:
     assert one.times_s.tolist() == [100, 101, 102]
     assert (one.user, one.now_s) == (7, 600)
     assert other.items.tolist() == [0]
+
+
+def test_the_model_is_asked_with_the_context_of_the_event_in_its_own_codes() -> None:
+    made = Made()
+    now_ms = 7 * 3_600_000
+
+    asked = replace(query("a"), now_ms=now_ms, context={"device": "mobile", "os": "x"})
+    made.source.recall([asked], 1)
+
+    (sequence,) = made.model.asked
+    assert sequence.contexts == made.model.side.context_codes({"device": "mobile"}, now_ms // 1000)
+    assert sequence.contexts[1] == 8

@@ -62,9 +62,10 @@ def shown(
     )
 
 
-def visit(user_id: str, ts_ms: int = START_MS) -> Visit:
+def visit(user_id: str, ts_ms: int = START_MS, *, context: Context | None = None) -> Visit:
     """Return a visit."""
-    return Visit(event_id=f"{user_id}-visit-{ts_ms}", user_id=UserId(user_id), ts_ms=ts_ms)
+    event_id = f"{user_id}-visit-{ts_ms}"
+    return Visit(event_id=event_id, user_id=UserId(user_id), ts_ms=ts_ms, context=context)
 
 
 def records_of(*events: Event, base_offset: int = 0) -> list[Record]:

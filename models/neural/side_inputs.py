@@ -1,0 +1,59 @@
+"""How do side features enter a network? Vectors of items' attributes and of moments' contexts.
+
+Shape letters: N items, A attribute codes of an item, B moments, C context names, I item vector
+width, X width of a context's vector.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.side_features import SideFeatures
+
+
+class AttributeVectors(nn.Module):
+    """Of every item the mean vector of its attributes; zero of an item without any."""
+
+    codes_NA: Tensor
+
+    def __init__(self, codes_NA: npt.NDArray[np.int32], num_codes: int, width: int) -> None:
+        """Begin at random.
+
+        Args:
+            codes_NA: attribute codes of the catalogue's items, 0 behind the last.
+            num_codes: the largest.
+            width: of the vectors.
+        """
+        super().__init__()
+        self.register_buffer("codes_NA", torch.from_numpy(codes_NA.astype(np.int64)), False)
+        self.vectors = nn.Parameter(torch.randn(1 + num_codes, width))
+
+    @torch.no_grad()
+    def keep(self, learned_N: npt.NDArray[np.bool_]) -> None:
+        """Forget the codes that none of these items has: they would speak at random for ever."""
+        codes_NA = self.codes_NA.numpy()[learned_N]
+        is_learned = np.isin(np.arange(len(self.vectors)), codes_NA[codes_NA > 0])
+        self.vectors[torch.from_numpy(~is_learned)] = 0
+
+    def forward(self) -> Tensor:
+        """Return the mean of each item, `[N, I]`."""
+        return functional.embedding_bag(self.codes_NA, self.vectors, mode="mean", padding_idx=0)
+
+
+class ContextVectors(nn.Module):
+    """A vector for each context code; all zero at first, and those that never come stay so."""
+
+    def __init__(self, side: SideFeatures, width: int) -> None:
+        super().__init__()
+        num_rows = len(side.context) * (1 + side.num_context_codes)
+        self.vectors = nn.Parameter(torch.zeros(num_rows, width))
+
+    def forward(self, context_BC: Tensor) -> Tensor:
+        """Return the vectors of each moment's contexts side by side, `[B, C * X]`.
+
+        Args:
+            context_BC: as `models.side_features.context_rows`; int64.
+        """
+        return functional.embedding(context_BC, self.vectors).flatten(1)

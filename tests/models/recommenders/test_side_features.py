@@ -1,0 +1,82 @@
+"""Planted logs that only a model which reads side features can answer."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.history import History
+from models.leave_one_out import leave_one_out, target_ranks
+from models.recommender import Recommender
+from models.registry import new_recommender
+from tests.models.recommenders.described import (
+    DESKTOP,
+    MOBILE,
+    by_device,
+    category_of,
+    loyal_history,
+)
+from tests.models.recommenders.planted import names_of_best
+
+_SMALL: dict[str, dict[str, Any]] = {
+    "two_tower": {
+        "network": {"length": 6, "item_width": 16, "model_width": 32},
+        "training": {"max_epochs": 12, "batch_size": 64, "warm_up_steps": 20},
+    },
+}
+_WITH_ATTRIBUTES = ("two_tower",)
+_WITH_CONTEXT = ("two_tower",)
+
+
+def _fitted(name: str, history: History) -> Recommender:
+    model = new_recommender(name, **_SMALL[name])
+    for _ in model.fit(history):
+        pass
+    return model
+
+
+def _share_of_the_users_category(model: Recommender) -> float:
+    """How many of the ten best items are of the category that was acted upon, on the average."""
+    shares = []
+    for category in "abcd":
+        (scores,) = model.scores([model.sequence("new", [f"{category}{n}" for n in range(3)])])
+        best = names_of_best(model.item_ids, scores, 10)
+        shares.append(np.mean([category_of(item) == category for item in best]))
+    return float(np.mean(shares))
+
+
+@pytest.mark.parametrize("name", _WITH_ATTRIBUTES)
+def test_a_category_says_what_items_that_hardly_met_have_in_common(name: str) -> None:
+    described, bare = loyal_history(), loyal_history()
+    bare.describe({})
+    assert _share_of_the_users_category(_fitted(name, described)) > 0.9
+    assert _share_of_the_users_category(_fitted(name, bare)) < 0.7
+
+
+@pytest.mark.parametrize("name", _WITH_ATTRIBUTES)
+def test_an_item_without_any_action_is_listed_for_those_who_like_its_category(name: str) -> None:
+    model = _fitted(name, loyal_history())
+    asked = [model.sequence("new", [f"{category}{n}" for n in range(3)]) for category in "abcd"]
+    new = [model.item_ids.index(f"{category}-new") for category in "abcd"]
+    scores = model.scores(asked)
+    # Of the four new items each is best for those who like its category, and above most items.
+    np.testing.assert_array_equal(scores[:, new].argmax(1), range(4))
+    for place, code in enumerate(new):
+        assert (scores[place] > scores[place, code]).mean() < 0.25
+
+
+@pytest.mark.parametrize("name", _WITH_CONTEXT)
+def test_the_device_decides_what_is_listed(name: str) -> None:
+    model = _fitted(name, by_device())
+    asked = [model.sequence("new", ["m1", "d2"], context=one) for one in (MOBILE, DESKTOP)]
+    for device, scores in zip("md", model.scores(asked), strict=True):
+        best = names_of_best(model.item_ids, scores, 8)
+        assert {category_of(item) for item in best} == {device}
+
+
+@pytest.mark.parametrize("name", _WITH_CONTEXT)
+def test_held_out_actions_are_asked_about_with_their_contexts(name: str) -> None:
+    split = leave_one_out(by_device())
+    model = _fitted(name, split.training)
+    # Twelve items remain of 24: whoever knows the device hits twice as often.
+    assert (target_ranks(model, split.test, filters_seen=False) <= 12).mean() > 0.95
