@@ -93,7 +93,10 @@ def _two_tower(sequences: Sequence[UserSequence], settings: Settings, _num_items
 
 
 def _youtube(sequences: Sequence[UserSequence], settings: Settings, _num_items: int) -> Feed:
-    return {"item_BK": newest_items(sequences, settings["network"]["length"])}
+    return {
+        "item_BK": newest_items(sequences, settings["network"]["length"]),
+        **moment_contexts(sequences, side_of(settings["side"])),
+    }
 
 
 def _autoencoder(sequences: Sequence[UserSequence], settings: Settings, _num_items: int) -> Feed:

@@ -8,9 +8,10 @@ layers, whose output u is matched with a vector v of every item:
 
 The example's age is the time from the example to the end of the training log. In training it
 explains when an item was popular; asked with age 0, the network speaks of the log's end and not of
-its average, so that fresh items come up (figure 4).
+its average, so that fresh items come up (figure 4). The paper's other inputs beside the watches,
+the viewer's device and place, are the vectors of the moment's context here.
 
-Shape letters: B examples of a batch, K newest items, N items, I item vector width, A age inputs.
+Shape letters: B examples of a batch, K newest items, N items, I item vector width, C context names.
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,9 @@ from torch.nn import functional
 from models.history import History
 from models.neural.learning import LearningConfig
 from models.neural.next_actions import NextActionLearner
-from models.onnx_graph import FLOAT, OnnxGraph, Port
+from models.neural.side_inputs import ContextVectors
+from models.onnx_graph import CONTEXT_PORT, FLOAT, OnnxGraph, Port
+from models.side_features import NO_SIDE, SideFeatures, context_rows
 from models.transformer.counters import empty_counters
 from models.transformer.loss import competition, draw_candidates, item_loss
 
@@ -44,6 +47,7 @@ class WatchConfig:
         num_layers: of the tower.
         item_dropout: share of items before the target that are not read in training.
         reads_age: whether the example's age is an input.
+        context_width: of the vector of each context name.
     """
 
     item_width: int = 64
@@ -52,28 +56,34 @@ class WatchConfig:
     num_layers: int = 3
     item_dropout: float = 0.1
     reads_age: bool = True
+    context_width: int = 8
 
 
 class WatchNetwork(nn.Module):
     """An average, a tower, and a softmax over all items."""
 
-    def __init__(self, config: WatchConfig, num_items: int) -> None:
+    def __init__(
+        self, config: WatchConfig, num_items: int, *, side: SideFeatures = NO_SIDE
+    ) -> None:
         super().__init__()
         self.config = config
+        context_width = len(side.context) * config.context_width
         self.watched = nn.Parameter(torch.randn(num_items, config.item_width))
         widths = [config.model_width // 2**layer for layer in range(config.num_layers)]
-        inputs = [config.item_width + _NUM_AGES, *widths[:-1]]
+        inputs = [config.item_width + context_width + _NUM_AGES, *widths[:-1]]
         self.tower = nn.ModuleList(
             [nn.Linear(read, width) for read, width in zip(inputs, widths, strict=True)]
         )
         self.items = nn.Parameter(torch.randn(num_items, widths[-1]) / widths[-1] ** 0.5)
+        self.contexts = ContextVectors(side, config.context_width) if side.context else None
 
-    def forward(self, item_BK: Tensor, age_B: Tensor) -> Tensor:
+    def forward(self, item_BK: Tensor, age_B: Tensor, context_BC: Tensor | None = None) -> Tensor:
         """Return the user vectors, `[B, I]`.
 
         Args:
             item_BK: codes of the newest items, newest first; -1 for none; int64.
             age_B: see `ages`; 0 at serving.
+            context_BC: as `models.side_features.context_rows`; read where there are contexts.
         """
         read_BK = (item_BK >= 0).float()
         share_BK = read_BK / read_BK.sum(1, keepdim=True).clamp(min=1)
@@ -85,7 +95,11 @@ class WatchNetwork(nn.Module):
             per_sample_weights=share_BK,
         )
         age_B1 = age_B[:, None] * float(self.config.reads_age)
-        vector_BI = torch.cat([vector_BI, age_B1, age_B1.sqrt()], 1)
+        known = [vector_BI]
+        if self.contexts is not None:
+            assert context_BC is not None, "the feed has what the network reads"
+            known.append(self.contexts(context_BC))
+        vector_BI = torch.cat([*known, age_B1, age_B1.sqrt()], 1)
         for layer in self.tower:
             vector_BI = functional.relu(layer(vector_BI))
         return vector_BI
@@ -94,7 +108,7 @@ class WatchNetwork(nn.Module):
         """Return the serving graph, from `item_BK` as above to scores_BN at age 0."""
         weights = {name: value.numpy() for name, value in self.state_dict().items()}
         # Ages of 0 are no inputs.
-        weights["tower.0.weight"] = weights["tower.0.weight"][:, : self.config.item_width]
+        weights["tower.0.weight"] = weights["tower.0.weight"][:, :-_NUM_AGES]
         graph = OnnxGraph(weights)
         read_BK = graph.op("Cast", graph.op("GreaterOrEqual", "item_BK", graph.ints(0)), to=FLOAT)
         num_B1 = graph.op("ReduceSum", read_BK, graph.ints(1), keepdims=1)
@@ -102,13 +116,17 @@ class WatchNetwork(nn.Module):
         share_B1K = graph.op("Unsqueeze", share_BK, graph.ints(1))
         mean_B1I = graph.op("MatMul", share_B1K, graph.rows("item_BK", weights["watched"]))
         vector_BI = graph.op("Squeeze", mean_B1I, graph.ints(1))
+        ports = [Port("item_BK", ("batch", self.config.length), is_whole=True)]
+        if self.contexts is not None:
+            vector_BI = graph.op("Concat", vector_BI, graph.context("contexts.vectors"), axis=1)
+            ports.append(CONTEXT_PORT)
         for layer in range(self.config.num_layers):
             vector_BI = graph.op("Relu", graph.linear(f"tower.{layer}", vector_BI))
         items = graph.constant(weights["items"])
         graph.op("Gemm", vector_BI, items, transB=1, output="scores_BN")
         return graph.serialise(
             "youtube",
-            [Port("item_BK", ("batch", self.config.length), is_whole=True)],
+            ports,
             [Port("scores_BN", ("batch", len(weights["items"])))],
         )
 
@@ -142,6 +160,7 @@ class WatchLearner(NextActionLearner):
     ) -> None:
         super().__init__(network, history, config, seed)
         self._age_E = ages(self._actions.time_E)
+        self._side = history.side or NO_SIDE
         self._num_user_examples = num_user_examples
         self._num_negatives = num_negatives
         self._max_full = max_full
@@ -158,6 +177,7 @@ class WatchLearner(NextActionLearner):
         query_BI = network(
             torch.from_numpy(np.where(hidden_BK, -1, before_BK)),
             torch.from_numpy(self._age_E[example_B]),
+            torch.from_numpy(context_rows(self._actions.context_EC[example_B], self._side)),
         )
         target_B = self._actions.target_E[example_B]
         candidates = draw_candidates(

@@ -10,17 +10,20 @@ import redis
 from click.testing import CliRunner
 
 from deploy.stack.broker import KafkaBroker
-from featurestore.events import Event, encode_event
+from featurestore.events import CatalogueItem, Event, ItemId, encode_event
 from featurestore.lists import RecommendationList, decode_list
 from models.bundle import load_bundle
+from models.recommender import Recommender
 from models.registry import SERVABLE, load_recommender
 from streams.cli import _headrace
 from tests.integration.roles import running_learner, running_worker, until
-from tests.integration.stream_checks import produce
-from tests.streams.stream_events import START_MS, click
+from tests.integration.stream_checks import produce, produce_items
+from tests.streams.stream_events import START_MS, click, visit
 
 NUM_PAIRS = 8
 NUM_LISTED = 4
+WITH_CONTEXT = ("autoencoder", "two_tower", "youtube")
+WITH_ATTRIBUTES = ("two_tower",)
 NOW_MS = START_MS + 10**8
 
 
@@ -48,7 +51,7 @@ class Desk:
         self._servers = {"HEADRACE_KAFKA": kafka, "HEADRACE_MODELS": str(folder)}
 
     def run(self, *arguments: str) -> str:
-        names = ("events", "examples", "models")
+        names = ("events", "examples", "items", "models")
         settings = [f"--set=kafka.topics.{name}={self._prefix}{name}" for name in names]
         done = CliRunner().invoke(_headrace, [*arguments, *settings], env=self._servers)
         assert done.exit_code == 0, done.output
@@ -56,13 +59,17 @@ class Desk:
 
     def trained(self, name: str, source: str) -> tuple[str, dict[str, float]]:
         """Train a model; returns the short digest of its bundle, and what it scores after `a3`."""
-        told = self.run("train", name, "--from", source).splitlines()[-1]
-        folder = Path(told.split(" in ")[1].split(": ")[0])
-        model = load_recommender(load_bundle(folder))
+        digest, model = self.bundle_of(name, source)
         sequence = model.sequence("anybody", ["a3"], times_s=[NOW_MS // 1000], now_s=NOW_MS // 1000)
         scores = dict(zip(model.item_ids, model.scores([sequence])[0].tolist(), strict=True))
         del scores["a3"]
-        return told[:12], scores
+        return digest, scores
+
+    def bundle_of(self, name: str, source: str) -> tuple[str, Recommender]:
+        """Train a model; returns the short digest of its bundle, and what that holds."""
+        told = self.run("train", name, "--from", source).splitlines()[-1]
+        folder = Path(told.split(" in ")[1].split(": ")[0])
+        return told[:12], load_recommender(load_bundle(folder))
 
 
 @pytest.mark.parametrize("name", SERVABLE)
@@ -136,3 +143,77 @@ def test_a_trained_model_makes_lists_once_promoted_until_rolled_back(
         desk.run("models", "rollback", "--model", name)
         swapped(3)
         is_listed("back", first, first_scores)
+
+
+def choices_by_device(*, num_users: int = 160) -> list[Event]:
+    """Users who open pages on either device, and take items that begin with its first letter."""
+    generator = np.random.default_rng(5)
+    events: list[Event] = []
+    for number in range(num_users):
+        for _ in range(4):
+            device = str(generator.choice(["mobile", "tv"]))
+            at_ms = START_MS + 60_000 * len(events)
+            item_id = f"{device[0]}{generator.integers(NUM_PAIRS)}"
+            events.append(visit(f"u{number}", at_ms, context={"device": device}))
+            events.append(click(f"u{number}", item_id, at_ms + 1000))
+    return events
+
+
+@pytest.mark.parametrize("name", WITH_CONTEXT)
+def test_a_live_list_follows_the_device_and_the_catalogue_as_the_trained_model_does(
+    name: str, kafka: KafkaBroker, redis_url: str, topics: str, tmp_path: Path
+) -> None:
+    produce(kafka.bootstrap, f"{topics}events", choices_by_device())
+    items = [f"{letter}{number}" for letter in "mt" for number in range(NUM_PAIRS)]
+    produce_items(
+        kafka.bootstrap,
+        f"{topics}items",
+        [CatalogueItem(item_id=ItemId(item), categories=(item[0],)) for item in [*items, "m-new"]],
+    )
+    sources = {
+        "online__extra_sources": ["transformer", name],
+        "online__initial_weights": f"{{{name} = 1.0, covisitation = 0.0}}",
+        "online__reranker__min_slates": 10**9,
+    }
+    desk = Desk(kafka.bootstrap, topics, tmp_path / "models")
+    digest, model = desk.bundle_of(name, "kafka")
+    assert ("m-new" in model.item_ids) == (name in WITH_ATTRIBUTES)
+    place = {"kafka": kafka.bootstrap, "redis_url": redis_url, "prefix": topics}
+    limits = f"{{{name} = 5, trending = 0, covisitation = 0, fresh = 0}}"
+    with (
+        running_learner(tmp_path, **place, **sources),
+        running_worker(tmp_path, **place, retrieval__limits=limits, **sources) as worker,
+        redis.Redis.from_url(redis_url) as client,
+    ):
+        swaps = f'recsys_model_swaps_total{{kind="offline-{name}"'
+        desk.run("models", "promote", digest, "--model", name)
+        until(lambda: worker.metric(swaps) == 1, what="the model")
+        until(
+            lambda: worker.metric("recsys_freshness_seconds_count") >= 2 * 4 * 160,
+            what="everything folded",
+        )
+        written = worker.metric('recsys_stage_duration_seconds_count{stage="log"')
+        until(lambda: worker.metric("recsys_replica_offset") >= written, what="everything learned")
+
+        lists: list[list[ItemId]] = []
+        for device in ("mobile", "tv"):
+            context, key = {"device": device}, f"rec:on-{device}"
+            opened = click(f"on-{device}", "m1", NOW_MS, context=context)
+            produce(kafka.bootstrap, f"{topics}events", [opened])
+            until(lambda key=key: bool(client.exists(key)), what=key)  # type: ignore[misc]
+            value = client.get(key)
+            assert isinstance(value, bytes)
+            listed = [item.item_id for item in decode_list(value).items[:NUM_LISTED]]
+            sequence = model.sequence(key, ["m1"], now_s=NOW_MS // 1000, context=context)
+            (own,) = model.scores([sequence])
+            scores = dict(zip(model.item_ids, own.tolist(), strict=True))
+            # What the user has acted upon, and what nobody has met.
+            for item_id in ("m1", "m-new"):
+                scores.pop(item_id, None)
+            np.testing.assert_allclose(
+                [scores[item_id] for item_id in listed],
+                [scores[item_id] for item_id in best_of(scores)],
+                atol=1e-5,
+            )
+            lists.append(listed)
+    assert lists[0] != lists[1]

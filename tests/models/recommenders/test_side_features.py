@@ -23,9 +23,14 @@ _SMALL: dict[str, dict[str, Any]] = {
         "network": {"length": 6, "item_width": 16, "model_width": 32},
         "training": {"max_epochs": 12, "batch_size": 64, "warm_up_steps": 20},
     },
+    "youtube": {
+        "network": {"length": 6, "item_width": 16, "model_width": 32, "num_layers": 2},
+        "num_user_examples": 6,
+        "training": {"max_epochs": 12, "batch_size": 64, "warm_up_steps": 20},
+    },
 }
 _WITH_ATTRIBUTES = ("two_tower",)
-_WITH_CONTEXT = ("two_tower",)
+_WITH_CONTEXT = ("two_tower", "youtube")
 
 
 def _fitted(name: str, history: History) -> Recommender:
