@@ -66,6 +66,17 @@ def sequence_bags(sequences: Sequence[UserSequence]) -> Bags:
     return _bags(np.concatenate([np.empty(0, np.int64), *known]), begin_U)
 
 
+def row_bags(item_BK: npt.NDArray[np.int64]) -> Bags:
+    """Return the bag of each row of item codes, newest first and -1 for none.
+
+    >>> bags = row_bags(np.array([[4, 2, 4], [-1, -1, -1], [1, -1, -1]]))
+    >>> bags.item_Z.tolist(), bags.sizes.tolist()
+    ([4, 2, 1], [2, 0, 1])
+    """
+    known_BK = item_BK[:, ::-1] >= 0
+    return _bags(item_BK[:, ::-1][known_BK], np.r_[0, np.cumsum(known_BK.sum(1))])
+
+
 def recency_weights(bags: Bags, half_life: float | None) -> npt.NDArray[np.float32]:
     """Return how much each item counts, `[Z]`: 1 for the newest, all alike without a half-life.
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from models.bags import Bags, recency_weights, sequence_bags, unit_length
 from models.encoder_inputs import ActionSequence, EncoderInputs, encoder_inputs, user_buckets
 from models.recommender import UNKNOWN_ITEM, UserSequence
-from models.side_features import SideFeatures, context_rows, side_of
+from models.side_features import SideFeatures, clock_inputs, context_rows, side_of
 
 Settings: TypeAlias = Mapping[str, Any]
 """Of a bundle: what its model's constructor took, and its `side`."""
@@ -82,6 +82,12 @@ def moment_contexts(sequences: Sequence[UserSequence], side: SideFeatures) -> Fe
     return {"context_BC": context_rows([sequence.contexts for sequence in sequences], side)}
 
 
+def moment_clocks(sequences: Sequence[UserSequence], side: SideFeatures) -> npt.NDArray[np.float32]:
+    """Return the times as numbers, as `clock_inputs`; all 0 where they are not to be known."""
+    moment_B = np.array([sequence.moment_s for sequence in sequences], np.int64)
+    return clock_inputs(moment_B * side.clock)
+
+
 def _two_tower(sequences: Sequence[UserSequence], settings: Settings, _num_items: int) -> Feed:
     network = settings["network"]
     hash_B = np.array([sequence.user for sequence in sequences], np.uint64)
@@ -105,7 +111,9 @@ def _autoencoder(sequences: Sequence[UserSequence], settings: Settings, _num_ite
     item_BY, weight_BY = np.zeros(shape, np.int64), np.zeros(shape, np.float32)
     item_BY[bags.owners, bags.places] = bags.item_Z
     weight_BY[bags.owners, bags.places] = weight_Z
-    return {"item_BY": item_BY, "weight_BY": weight_BY}
+    side = side_of(settings["side"])
+    feed = {"item_BY": item_BY, "weight_BY": weight_BY, **moment_contexts(sequences, side)}
+    return {**feed, "clock_B4": moment_clocks(sequences, side)} if side.tells_moments else feed
 
 
 def _lstm(sequences: Sequence[UserSequence], settings: Settings, num_items: int) -> Feed:

@@ -38,6 +38,9 @@ class Port(NamedTuple):
 CONTEXT_PORT: Final = Port("context_BC", ("batch", "contexts"), is_whole=True)
 """What a graph that reads contexts is fed, as `models.side_features.context_rows`."""
 
+CLOCK_PORT: Final = Port("clock_B4", ("batch", 4))
+"""What a graph that reads the time is fed, as `models.side_features.clock_inputs`."""
+
 
 class OnnxGraph:
     """Collects nodes and constants; every value has a generated name."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
@@ -62,11 +62,11 @@ class PassRecommender(Recommender, Generic[NetworkT]):
 
     Attributes:
         reads_attributes: whether the network knows of items' attributes.
-        reads_context: whether it knows of moments' contexts.
+        reads_moments: whether it knows of the moments that lists are made at.
     """
 
     reads_attributes: ClassVar[bool] = False
-    reads_context: ClassVar[bool] = False
+    reads_moments: bool = False
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class PassRecommender(Recommender, Generic[NetworkT]):
     def _take_over(self, history: History) -> None:
         """Take over the catalogue, and what the network reads of the side features."""
         side = history.side or NO_SIDE
-        self._adopt(history.item_ids, side if self.reads_context else replace(side, context=()))
+        self._adopt(history.item_ids, side if self.reads_moments else side.without_moments())
         self._attributes_NA = NO_ATTRIBUTES
         if self.reads_attributes:
             self._attributes_NA = history.attribute_matrix()

@@ -10,7 +10,7 @@ Shape letters: B moments, N items, A codes of an item, C context names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from zlib import crc32
 
@@ -37,12 +37,14 @@ class SideFeatures:
         context: names in the events' context, with what an application says of the user in each
             (a device, an age group), and `hour` and `weekday` of the time.
         num_context_codes: into so many the values of one name are hashed.
+        clock: whether a moment's time is an input of the models that read it as a number.
     """
 
     attributes: tuple[str, ...] = ()
     num_attribute_codes: int = 4096
     context: tuple[str, ...] = ("device",)
     num_context_codes: int = 64
+    clock: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what cannot be coded.
@@ -61,6 +63,15 @@ class SideFeatures:
         ]
         if bad := [expected for holds, expected in checks if not holds]:
             raise ValueError(", ".join(bad))
+
+    @property
+    def tells_moments(self) -> bool:
+        """Whether there is anything that a model may know of the moment that a list is made at."""
+        return self.clock or bool(self.context)
+
+    def without_moments(self) -> SideFeatures:
+        """Return what is left to models that know nothing of moments."""
+        return replace(self, context=(), clock=False)
 
     def attribute_codes(self, categories: Iterable[str], attributes: Words) -> tuple[int, ...]:
         """Return the different codes of an item, ascending; none for an item without attributes.
@@ -98,7 +109,7 @@ class SideFeatures:
         return _code(f"{name}={told[name]}", self.num_context_codes)
 
 
-NO_SIDE: Final = SideFeatures(context=())
+NO_SIDE: Final = SideFeatures(context=(), clock=False)
 """Of a log that tells nothing beside items and times."""
 
 NO_ATTRIBUTES: Final[npt.NDArray[np.int32]] = np.zeros((0, 0), np.int32)
@@ -142,6 +153,22 @@ def context_rows(contexts: Sequence[Sequence[int]], side: SideFeatures) -> npt.N
     for row_C, codes in zip(codes_BC, contexts, strict=True):
         row_C[: len(codes)] = codes
     return codes_BC + np.arange(num_names) * (1 + side.num_context_codes)
+
+
+def clock_inputs(moment_B: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Return where in its day and in its week (UTC) each moment is, as points of circles, `[B, 4]`.
+
+    Args:
+        moment_B: seconds since the epoch; 0 for a moment without a time, of which all is 0.
+
+    >>> clock_inputs(np.array([0, 86_400 + 21_600])).round(2)[:, :2].tolist()
+    [[0.0, 0.0], [1.0, 0.0]]
+    """
+    unit_B2 = moment_B[:, None] / np.array([86_400, 7 * 86_400])
+    angle_B2 = 2 * np.pi * (unit_B2 % 1)
+    inputs_B4 = np.concatenate([np.sin(angle_B2), np.cos(angle_B2)], 1)[:, [0, 2, 1, 3]]
+    shown: npt.NDArray[np.float32] = (inputs_B4 * (moment_B > 0)[:, None]).astype(np.float32)
+    return shown
 
 
 def _is_told(words: Words, name: str) -> bool:

@@ -72,3 +72,31 @@ class NextActionLearner(BatchLearner):
 
     def __len__(self) -> int:
         return len(self._actions)
+
+
+def ages(time_E: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Return the age of each example as a share of the log's span; 0 where nothing has a time.
+
+    >>> ages(np.array([100, 150, 200])).tolist()
+    [1.0, 0.5, 0.0]
+    """
+    age_E = time_E.max(initial=0) - time_E
+    share_E: npt.NDArray[np.float64] = age_E / max(int(age_E.max(initial=0)), 1)
+    return share_E.astype(np.float32)
+
+
+def equal_shares(
+    owner_E: npt.NDArray[np.int64], num: int, generator: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Return `num` examples of each owner at random, none again before all have been drawn.
+
+    Args:
+        owner_E: number of each example's owner, from 0, ascending; every owner has an example.
+        num: how many of each.
+        generator: draws.
+    """
+    # Shuffled within each owner, whose examples stay together.
+    shuffled_E = np.lexsort((generator.random(len(owner_E)), owner_E))
+    num_U = np.bincount(owner_E)
+    place_UX = np.arange(num) % num_U[:, None] + (np.cumsum(num_U) - num_U)[:, None]
+    return shuffled_E[place_UX.ravel()]

@@ -38,7 +38,7 @@ class TwoTowerRecommender(PassRecommender[TwoTowerNetwork]):
 
     name = "two_tower"
     reads_attributes = True
-    reads_context = True
+    reads_moments = True
 
     def __init__(
         self,

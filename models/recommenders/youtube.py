@@ -36,7 +36,7 @@ class WatchRecommender(PassRecommender[WatchNetwork]):
     """The average of what was watched, up a tower."""
 
     name = "youtube"
-    reads_context = True
+    reads_moments = True
 
     def __init__(
         self,

@@ -3,7 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.neural.watch_network import WatchConfig, WatchNetwork, ages, equal_shares
+from models.neural.next_actions import ages, equal_shares
+from models.neural.watch_network import WatchConfig, WatchNetwork
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 12))

@@ -8,6 +8,7 @@ from models.side_features import SideFeatures
 SIDE = SideFeatures(num_attribute_codes=64)
 MOBILE, DESKTOP = ({"device": name} for name in ("mobile", "desktop"))
 NUM_CATEGORIES = 4
+DAY_S = 86_400
 
 
 def category_of(item_id: str) -> str:
@@ -63,6 +64,28 @@ def by_device(*, num_users: int = 600) -> History:
                     item_id=f"{'m' if is_mobile else 'd'}{generator.integers(12)}",
                     asked_s=asked_s,
                     contexts=side.context_codes(MOBILE if is_mobile else DESKTOP, asked_s),
+                )
+            )
+    history.append(events, from_offset=0, to_offset=1)
+    return history
+
+
+def by_hour(*, num_users: int = 600) -> History:
+    """Users who take items `m0`, `m1`, ... from midnight to noon and `e0`, `e1`, ... after noon."""
+    generator = np.random.default_rng(1)
+    history = History(side=SideFeatures(context=()))
+    events = []
+    for user in range(num_users):
+        for step in range(6):
+            asked_s = DAY_S * (1 + 6 * user + step) + int(generator.integers(DAY_S))
+            letter = "m" if asked_s % DAY_S < DAY_S // 2 else "e"
+            events.append(
+                HistoryEvent(
+                    user_id=f"u{user}",
+                    time_s=asked_s + 1,
+                    action=1,
+                    item_id=f"{letter}{generator.integers(12)}",
+                    asked_s=asked_s,
                 )
             )
     history.append(events, from_offset=0, to_offset=1)

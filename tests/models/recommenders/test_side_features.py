@@ -10,9 +10,11 @@ from models.leave_one_out import leave_one_out, target_ranks
 from models.recommender import Recommender
 from models.registry import new_recommender
 from tests.models.recommenders.described import (
+    DAY_S,
     DESKTOP,
     MOBILE,
     by_device,
+    by_hour,
     category_of,
     loyal_history,
 )
@@ -23,6 +25,10 @@ _SMALL: dict[str, dict[str, Any]] = {
         "network": {"length": 6, "item_width": 16, "model_width": 32},
         "training": {"max_epochs": 12, "batch_size": 64, "warm_up_steps": 20},
     },
+    "autoencoder": {
+        "network": {"model_width": 16},
+        "training": {"max_epochs": 12, "batch_size": 64, "warm_up_steps": 20},
+    },
     "youtube": {
         "network": {"length": 6, "item_width": 16, "model_width": 32, "num_layers": 2},
         "num_user_examples": 6,
@@ -30,7 +36,7 @@ _SMALL: dict[str, dict[str, Any]] = {
     },
 }
 _WITH_ATTRIBUTES = ("two_tower",)
-_WITH_CONTEXT = ("two_tower", "youtube")
+_WITH_CONTEXT = ("autoencoder", "two_tower", "youtube")
 
 
 def _fitted(name: str, history: History) -> Recommender:
@@ -85,3 +91,20 @@ def test_held_out_actions_are_asked_about_with_their_contexts(name: str) -> None
     model = _fitted(name, split.training)
     # Twelve items remain of 24: whoever knows the device hits twice as often.
     assert (target_ranks(model, split.test, filters_seen=False) <= 12).mean() > 0.95
+
+
+def test_the_time_decides_what_an_autoencoder_lists_unless_it_reads_whole_bags() -> None:
+    """The hours that are asked about are of days that come after the log's end."""
+    shares = []
+    for reads_moments in (True, False):
+        settings = {**_SMALL["autoencoder"], "reads_moments": reads_moments}
+        model = new_recommender("autoencoder", **settings)
+        for _ in model.fit(by_hour()):
+            pass
+        for hour, letter in ((3, "m"), (9, "m"), (15, "e"), (21, "e")):
+            now_s = 5000 * DAY_S + 3600 * hour
+            (scores,) = model.scores([model.sequence("new", ["m1", "e2"], now_s=now_s)])
+            best = names_of_best(model.item_ids, scores, 8)
+            shares.append(np.mean([category_of(item) == letter for item in best]))
+    assert np.mean(shares[:4]) > 0.95
+    assert np.mean(shares[4:]) == pytest.approx(0.5)
