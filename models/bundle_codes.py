@@ -31,6 +31,8 @@ class BundleCodes:
             vocabulary: Which goes on changing.
         """
         self._vocabulary = vocabulary
+        self._num_rows = len(keys_N)
+        self._joined: dict[int, int] = {}
         self._order_N = np.argsort(keys_N)
         self._sorted_keys_N = keys_N[self._order_N]
         self._keys: NDArray[np.uint64] = np.empty(0, np.uint64)
@@ -42,17 +44,27 @@ class BundleCodes:
 
     def rows_of(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return the row of each key's item, `NO_ROW` where there is none."""
-        if not len(self._sorted_keys_N):
-            return np.full(len(keys), NO_ROW)
-        place = np.searchsorted(self._sorted_keys_N, keys)
-        place = np.minimum(place, len(self._sorted_keys_N) - 1)
-        return np.where(self._sorted_keys_N[place] == keys, self._order_N[place], NO_ROW)
+        rows = np.full(len(keys), NO_ROW)
+        if len(self._sorted_keys_N):
+            place = np.searchsorted(self._sorted_keys_N, keys)
+            place = np.minimum(place, len(self._sorted_keys_N) - 1)
+            rows = np.where(self._sorted_keys_N[place] == keys, self._order_N[place], NO_ROW)
+        if self._joined:
+            for index in np.flatnonzero(rows == NO_ROW).tolist():
+                rows[index] = self._joined.get(int(keys[index]), NO_ROW)
+        return rows
 
-    def follow(self) -> bool:
-        """Look up what codes were given or retired; whether there were any."""
+    def join(self, code: int) -> None:
+        """Give the next row to a code's item, which has none, and came after the bundle."""
+        self._joined[int(self._keys[code])] = self.row_of_code[code] = self._num_rows
+        self._num_rows += 1
+        self.known = np.flatnonzero(self.row_of_code != NO_ROW).astype(np.int32)
+
+    def follow(self) -> NDArray[np.int64]:
+        """Look up what codes were given or retired, and return them."""
         keys = self._vocabulary.keys
         if np.array_equal(keys, self._keys):
-            return False
+            return np.empty(0, np.int64)
         former = np.zeros_like(keys)
         kept = min(len(keys), len(self._keys))
         former[:kept] = self._keys[:kept]
@@ -63,4 +75,4 @@ class BundleCodes:
         rows[changed] = self.rows_of(keys[changed])
         self._keys, self.row_of_code = keys.copy(), rows
         self.known = np.flatnonzero(self.row_of_code != NO_ROW).astype(np.int32)
-        return True
+        return changed

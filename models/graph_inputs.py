@@ -26,6 +26,13 @@ Feeder: TypeAlias = Callable[[Sequence[UserSequence], Settings, int], Feed]
 """Makes a feed of at least one sequence; the number is of the items."""
 
 
+NEW_ITEMS: Final = "new_EI"
+"""The input of a graph that takes in the vectors of E items which came after training."""
+
+ATTRIBUTE_VECTORS: Final = "attributes.vectors"
+"""The weights of which such a vector is made: a row for each attribute code."""
+
+
 def newest_items(sequences: Sequence[UserSequence], length: int) -> npt.NDArray[np.int64]:
     """Return the codes of each sequence's `length` newest items, newest first, -1 for none.
 
@@ -112,8 +119,10 @@ def _autoencoder(sequences: Sequence[UserSequence], settings: Settings, _num_ite
     item_BY[bags.owners, bags.places] = bags.item_Z
     weight_BY[bags.owners, bags.places] = weight_Z
     side = side_of(settings["side"])
-    feed = {"item_BY": item_BY, "weight_BY": weight_BY, **moment_contexts(sequences, side)}
-    return {**feed, "clock_B4": moment_clocks(sequences, side)} if side.tells_moments else feed
+    feed: Feed = {"item_BY": item_BY, "weight_BY": weight_BY, **moment_contexts(sequences, side)}
+    if side.tells_moments:
+        feed["clock_B4"] = moment_clocks(sequences, side)
+    return feed
 
 
 def _lstm(sequences: Sequence[UserSequence], settings: Settings, num_items: int) -> Feed:

@@ -155,6 +155,18 @@ class Recommender(ABC):
         """
         return None
 
+    def join(self, item_id: str, attributes: tuple[int, ...]) -> bool:  # noqa: ARG002
+        """Take an item that came after training into the catalogue, as a live process would.
+
+        Args:
+            item_id: not in the catalogue, or only since it has joined.
+            attributes: what is known of it, codes of `side`.
+
+        Returns:
+            Whether the model can say something of it; nothing has changed where it cannot.
+        """
+        return False
+
     @abstractmethod
     def restore(self, weights: Arrays) -> None:
         """Take in what `weights` returned, for the catalogue in `item_ids`."""

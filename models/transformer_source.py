@@ -67,8 +67,11 @@ class TransformerSource:
 
     def follow(self) -> None:
         """Look up what codes were given or retired; to be called before each batch."""
-        if self._codes.follow():
+        if self._codes.follow().size:
             self._known_vectors_NI = self._vectors_NI[self._codes.row_of_code[self._codes.known]]
+
+    def put(self, item_id: str) -> None:
+        """Nothing: the trainer's next bundle has learned the items that came later."""
 
     def recall(self, queries: Sequence[Query], num: int) -> list[NDArray[np.integer]]:
         """The best by vector and popularity; nothing where no encoder has seen the user."""

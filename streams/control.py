@@ -16,13 +16,14 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from featurestore.events import EventRefused, decode_item
+from featurestore.events import EventRefused, ItemId, decode_item
 from featurestore.keys import item_key
 from models.bundle import Bundle, BundleRefused, load_bundle
 from models.encoder import BUNDLE_KIND, SequenceEncoder
 from models.ranker_bundle import RankerHead, ServedRanker
 from models.recommender_source import RecommenderSource
 from models.served import load_served
+from models.side_features import SideFeatures
 from streams.announcements import (
     CHALLENGING,
     Announcement,
@@ -138,13 +139,23 @@ class ModelsFeed:
             return ranker is not None
 
         def source_of(bundle: Bundle) -> RecommenderSource:
-            vocabulary = self._live.online.vocabulary
-            return RecommenderSource(name, load_served(bundle), vocabulary, key_of=item_key)
+            model = load_served(bundle)
+            return RecommenderSource(
+                name,
+                model,
+                self._live.online.vocabulary,
+                key_of=item_key,
+                attributes_of=lambda item_id: self._attributes_of(item_id, model.side),
+            )
 
         source = await self._loaded(kind_of_model(name), wanted, source_of)
         if source is not None:
             self._live.serve(source, wanted.digest)
         return source is not None
+
+    def _attributes_of(self, item_id: str, side: SideFeatures) -> tuple[int, ...]:
+        item = self._live.catalogue.get(ItemId(item_id))
+        return () if item is None else side.attribute_codes(item.categories, item.attributes or {})
 
     async def _swap_challenger(self) -> None:
         """Compare with the challenger announced, as long as it is one."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from featurestore.events import Event, encode_event
+from featurestore.events import CatalogueItem, Event, encode_event
 
 GZIP_SUFFIX = ".gz"
 _GZIP_LEVEL = 3
@@ -21,7 +21,9 @@ class EventFileError(ValueError):
 
 
 def write_events(
-    path: Path, events: Iterable[Event], on_event: Callable[[], object] | None = None
+    path: Path,
+    events: Iterable[Event | CatalogueItem],
+    on_event: Callable[[], object] | None = None,
 ) -> int:
     """Write one event per line, and return how many there were.
 
@@ -29,7 +31,7 @@ def write_events(
 
     Args:
         path: `.jsonl`, or `.jsonl.gz` for a compressed one.
-        events: In the order in which they are to be replayed.
+        events: In the order in which they are to be replayed; or records of a catalogue.
         on_event: Called after each event, for a progress bar.
     """
     num_events = 0

@@ -97,6 +97,9 @@ class BundleSource(Source, Protocol):
     def follow(self) -> None:
         """Look up what codes were given or retired; to be called before each batch."""
 
+    def put(self, item_id: str) -> None:
+        """Note that the catalogue has a new record of an item."""
+
 
 class Loaded(NamedTuple):
     """A source that a bundle brought.
@@ -210,6 +213,8 @@ class LiveModels:
         self.catalogue.put(item)
         self.newcomers.put(item)
         self.rows.put(item.item_id)
+        for loaded in self.loaded.values():
+            loaded.source.put(item.item_id)
 
     def follow(self) -> None:
         """Look up what has changed since the last batch; to be called before each."""

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.graph_inputs import user_rows
+from models.graph_inputs import NEW_ITEMS, user_rows
 from models.history import History
 from models.neural.learning import LearningConfig
 from models.neural.next_actions import NextActionLearner
@@ -145,12 +145,18 @@ class TwoTowerNetwork(nn.Module):
         return functional.normalize(vector_BI, dim=-1)
 
     def graph(self) -> bytes:
-        """Return the serving graph, from `item_BK` and `user_B` as above to scores_BN."""
+        """Return the serving graph, from the inputs of `user_vectors` to scores_BN.
+
+        With attributes, new_EI are the unit vectors of E items that came later: their codes follow
+        those of the catalogue's, in `item_BK` as in the scores.
+        """
         weights = {name: value.numpy() for name, value in self.state_dict().items()}
         graph = OnnxGraph(weights)
         with torch.inference_mode():
             unit_NI = self.item_vectors().numpy()
-        pooled_BPI = graph.op("MatMul", self._pools(graph), graph.rows("item_BK", unit_NI))
+        grows = self.attributes is not None
+        read_BKI = graph.rows("item_BK", unit_NI) if not grows else _rows_of_both(graph, unit_NI)
+        pooled_BPI = graph.op("MatMul", self._pools(graph), read_BKI)
         pooled_BX = graph.op("Flatten", pooled_BPI)
         user_BX = graph.op("Gather", graph.constant(weights["users"]), "user_B")
         known = [pooled_BX, user_BX]
@@ -165,13 +171,16 @@ class TwoTowerNetwork(nn.Module):
         hidden_BM = graph.op("Relu", graph.linear("hidden", known_BX))
         skipped_BI = graph.op("MatMul", known_BX, graph.constant(weights["skip.weight"].T))
         vector_BI = graph.op("Add", graph.linear("out", hidden_BM), skipped_BI)
-        vectors = graph.constant(unit_NI)
-        graph.op("Gemm", graph.normalised(vector_BI), vectors, transB=1, output="scores_BN")
-        return graph.serialise(
-            "two_tower",
-            ports,
-            [Port("scores_BN", ("batch", len(unit_NI)))],
-        )
+        query_BI = graph.normalised(vector_BI)
+        if not grows:
+            graph.op("Gemm", query_BI, graph.constant(unit_NI), transB=1, output="scores_BN")
+            scores = Port("scores_BN", ("batch", len(unit_NI)))
+            return graph.serialise("two_tower", ports, [scores])
+        own_BN = graph.op("Gemm", query_BI, graph.constant(unit_NI), transB=1)
+        new_BE = graph.op("Gemm", query_BI, NEW_ITEMS, transB=1)
+        graph.op("Concat", own_BN, new_BE, axis=1, output="scores_BN")
+        ports.append(Port(NEW_ITEMS, ("new", self.config.item_width)))
+        return graph.serialise("two_tower", ports, [Port("scores_BN", ("batch", "items"))])
 
     def _pools(self, graph: OnnxGraph) -> str:
         """Return how much each pool reads of each item, `[B, P, K]`."""
@@ -180,6 +189,19 @@ class TwoTowerNetwork(nn.Module):
         weight_BPK = graph.op("Mul", recency_PK, graph.op("Unsqueeze", read_BK, graph.ints(1)))
         sum_BP1 = graph.op("ReduceSum", weight_BPK, graph.ints(-1), keepdims=1)
         return graph.op("Div", weight_BPK, graph.op("Max", sum_BP1, graph.number(1e-6)))
+
+
+def _rows_of_both(graph: OnnxGraph, unit_NI: npt.NDArray[np.float32]) -> str:
+    """Look up `item_BK` among the catalogue's vectors and the new ones; -1 stands for zeros."""
+    num, zeros = len(unit_NI), np.zeros_like(unit_NI, shape=(1, unit_NI.shape[1]))
+    is_new_BK = graph.op("GreaterOrEqual", "item_BK", graph.ints(num))
+    own_BK = graph.op("Where", is_new_BK, graph.ints(-1), "item_BK")
+    new_BK = graph.op(
+        "Where", is_new_BK, graph.op("Sub", "item_BK", graph.ints(num)), graph.ints(-1)
+    )
+    new_XI = graph.op("Concat", graph.constant(zeros), NEW_ITEMS, axis=0)
+    new_BKI = graph.op("Gather", new_XI, graph.op("Add", new_BK, graph.ints(1)))
+    return graph.op("Add", graph.rows(own_BK, unit_NI), new_BKI)
 
 
 def _first_recency(config: TwoTowerConfig) -> Tensor:

@@ -10,7 +10,7 @@ from polars.exceptions import PolarsError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streams.commands.options import config_from, with_config
-from streams.convert import CONVERTERS
+from streams.convert import CATALOGUES, CONVERTERS
 from streams.event_file import read_values, write_events
 from streams.replay import Pace
 from streams.replay import replay as replay_file
@@ -22,16 +22,28 @@ _FILE: Final = click.Path(exists=True, path_type=Path)
 @click.argument("log", type=click.Choice(sorted(CONVERTERS)))
 @click.argument("source", type=_FILE)
 @click.argument("target", type=click.Path(path_type=Path))
-def convert(log: str, source: Path, target: Path) -> None:
+@click.option(
+    "--items",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help=f"Write here what the log tells of its items ({', '.join(CATALOGUES)}), for the topic of "
+    "items or for `train` and `evaluate` with --items.",
+)
+def convert(log: str, source: Path, target: Path, items: Path | None) -> None:
     """Write the LOG at SOURCE as an event file TARGET (.jsonl or .jsonl.gz)."""
+    if items is not None and log not in CATALOGUES:
+        raise click.BadParameter(f"{log} tells nothing of its items", param_hint="--items")
     with Progress(TextColumn("{task.description}"), TextColumn("{task.completed:,.0f}")) as bar:
         task = bar.add_task(f"events of {log}", total=None)
         try:
             events = CONVERTERS[log](source)
             count = write_events(target, events, on_event=lambda: bar.advance(task))
+            num_items = write_events(items, CATALOGUES[log](source)) if items is not None else 0
         except (ValueError, OSError, PolarsError) as error:
             raise click.ClickException(f"{log}: {error}") from error
     click.echo(f"{count} events in {target}")
+    if items is not None:
+        click.echo(f"{num_items} items in {items}")
 
 
 @click.command()

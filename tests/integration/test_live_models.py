@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,14 @@ import redis
 from click.testing import CliRunner
 
 from deploy.stack.broker import KafkaBroker
-from featurestore.events import CatalogueItem, Event, ItemId, encode_event
+from featurestore.events import CatalogueItem, Context, Event, ItemId, encode_event
 from featurestore.lists import RecommendationList, decode_list
 from models.bundle import load_bundle
 from models.recommender import Recommender
-from models.registry import SERVABLE, load_recommender
+from models.registry import SERVABLE, load_recommender, new_recommender
 from streams.cli import _headrace
+from streams.config import load_config
+from streams.finished_log import read_log
 from tests.integration.roles import running_learner, running_worker, until
 from tests.integration.stream_checks import produce, produce_items
 from tests.streams.stream_events import START_MS, click, visit
@@ -59,17 +62,24 @@ class Desk:
 
     def trained(self, name: str, source: str) -> tuple[str, dict[str, float]]:
         """Train a model; returns the short digest of its bundle, and what it scores after `a3`."""
-        digest, model = self.bundle_of(name, source)
+        told = self.run("train", name, "--from", source).splitlines()[-1]
+        folder = Path(told.split(" in ")[1].split(": ")[0])
+        model = load_recommender(load_bundle(folder))
         sequence = model.sequence("anybody", ["a3"], times_s=[NOW_MS // 1000], now_s=NOW_MS // 1000)
         scores = dict(zip(model.item_ids, model.scores([sequence])[0].tolist(), strict=True))
         del scores["a3"]
-        return digest, scores
+        return told[:12], scores
 
-    def bundle_of(self, name: str, source: str) -> tuple[str, Recommender]:
-        """Train a model; returns the short digest of its bundle, and what that holds."""
-        told = self.run("train", name, "--from", source).splitlines()[-1]
-        folder = Path(told.split(" in ")[1].split(": ")[0])
-        return told[:12], load_recommender(load_bundle(folder))
+    def well_trained(self, name: str) -> tuple[str, Recommender]:
+        """Train a model on Kafka in small steps, as few events need them; its short digest, too."""
+        topics = [f"kafka.topics.{one}={self._prefix}{one}" for one in ("events", "items")]
+        log = read_log("kafka", load_config(None, self._servers, topics))
+        training = {"batch_size": 32, "warm_up_steps": 10, "max_epochs": 12}
+        model = new_recommender(name, training=training)
+        for _ in model.fit(log.history):
+            pass
+        bundle = model.save(Path(self._servers["HEADRACE_MODELS"]) / name)
+        return bundle.digest[:12], model
 
 
 @pytest.mark.parametrize("name", SERVABLE)
@@ -176,13 +186,22 @@ def test_a_live_list_follows_the_device_and_the_catalogue_as_the_trained_model_d
         "online__reranker__min_slates": 10**9,
     }
     desk = Desk(kafka.bootstrap, topics, tmp_path / "models")
-    digest, model = desk.bundle_of(name, "kafka")
-    assert ("m-new" in model.item_ids) == (name in WITH_ATTRIBUTES)
-    place = {"kafka": kafka.bootstrap, "redis_url": redis_url, "prefix": topics}
-    limits = f"{{{name} = 5, trending = 0, covisitation = 0, fresh = 0}}"
+    digest, model = desk.well_trained(name)
+    assert "m-new" in model.item_ids
+    limits = f"{{{name} = 20, trending = 0, covisitation = 0, fresh = 0}}"
     with (
-        running_learner(tmp_path, **place, **sources),
-        running_worker(tmp_path, **place, retrieval__limits=limits, **sources) as worker,
+        running_learner(
+            tmp_path, kafka=kafka.bootstrap, redis_url=redis_url, prefix=topics, **sources
+        ),
+        running_worker(
+            tmp_path,
+            kafka=kafka.bootstrap,
+            redis_url=redis_url,
+            prefix=topics,
+            number=0,
+            retrieval__limits=limits,
+            **sources,
+        ) as worker,
         redis.Redis.from_url(redis_url) as client,
     ):
         swaps = f'recsys_model_swaps_total{{kind="offline-{name}"'
@@ -197,7 +216,8 @@ def test_a_live_list_follows_the_device_and_the_catalogue_as_the_trained_model_d
 
         lists: list[list[ItemId]] = []
         for device in ("mobile", "tv"):
-            context, key = {"device": device}, f"rec:on-{device}"
+            context: Context = {"device": device}
+            key = f"rec:on-{device}"
             opened = click(f"on-{device}", "m1", NOW_MS, context=context)
             produce(kafka.bootstrap, f"{topics}events", [opened])
             until(lambda key=key: bool(client.exists(key)), what=key)  # type: ignore[misc]
@@ -216,4 +236,20 @@ def test_a_live_list_follows_the_device_and_the_catalogue_as_the_trained_model_d
                 atol=1e-5,
             )
             lists.append(listed)
-    assert lists[0] != lists[1]
+        assert lists[0] != lists[1]
+        if name in WITH_ATTRIBUTES:
+            late = CatalogueItem(item_id=ItemId("m-late"), categories=("m",))
+            produce_items(kafka.bootstrap, f"{topics}items", [late])
+            produce(kafka.bootstrap, f"{topics}events", [click("other", "m-late", NOW_MS)])
+
+            asked = itertools.count()
+
+            def sources_of_late() -> set[str]:
+                user_id = f"late-{next(asked)}"
+                produce(kafka.bootstrap, f"{topics}events", [click(user_id, "m1", NOW_MS)])
+                until(lambda: bool(client.exists(f"rec:{user_id}")), what=user_id)
+                value = client.get(f"rec:{user_id}")
+                assert isinstance(value, bytes)
+                return {one.source for one in decode_list(value).items if one.item_id == "m-late"}
+
+            until(lambda: sources_of_late() == {name}, what="an item that came after training")

@@ -26,7 +26,7 @@ def test_each_code_has_its_items_row_whatever_became_of_it_before(
         expected = [keys.index(one) if one in keys else NO_ROW for one in vocabulary.keys.tolist()]
         assert codes.row_of_code.tolist() == expected
         assert codes.known.tolist() == [at for at, row in enumerate(expected) if row != NO_ROW]
-        assert not codes.follow()
+        assert not codes.follow().size
 
 
 def test_a_bundle_without_items_knows_no_code() -> None:
@@ -34,7 +34,7 @@ def test_a_bundle_without_items_knows_no_code() -> None:
     vocabulary.add("a", 1, 0)
     codes = BundleCodes(np.empty(0, np.uint64), vocabulary)
 
-    assert codes.follow()
+    assert codes.follow().tolist() == [0]
 
     assert codes.row_of_code.tolist() == [NO_ROW]
     assert codes.known.size == 0

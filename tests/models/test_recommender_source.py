@@ -19,15 +19,23 @@ NOW_MS = 600_000
 class Fixed:
     """A model that scores "d" far above "c", "b" and "a", and keeps what it was asked."""
 
-    item_ids: Sequence[str] = ("a", "b", "c", "d")
     side = SideFeatures(context=("device", "hour"))
 
     def __init__(self) -> None:
+        self.item_ids = ["a", "b", "c", "d"]
+        self.joined: list[tuple[int, ...]] = []
         self.asked: list[UserSequence] = []
+
+    def join(self, item_id: str, attributes: tuple[int, ...]) -> bool:
+        if attributes and item_id not in self.item_ids:
+            self.item_ids.append(item_id)
+        self.joined += [attributes] * bool(attributes)
+        return bool(attributes)
 
     def scores(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:
         self.asked += sequences
-        return np.tile(np.array([1, 2, 3, 1e6], np.float32), (len(sequences), 1))
+        scores = np.array([1, 2, 3, 1e6, 2.5][: len(self.item_ids)], np.float32)
+        return np.tile(scores, (len(sequences), 1))
 
 
 class Made:
@@ -38,7 +46,14 @@ class Made:
         for item_id in ("new", "a", "b", "c"):
             self.meet(item_id)
         self.model = Fixed()
-        self.source = RecommenderSource("als", self.model, self.vocabulary, key_of=ord_of)
+        self.attributes: dict[str, tuple[int, ...]] = {}
+        self.source = RecommenderSource(
+            "als",
+            self.model,
+            self.vocabulary,
+            key_of=ord_of,
+            attributes_of=lambda item_id: self.attributes.get(item_id, ()),
+        )
         self.source.follow()
 
     def meet(self, item_id: str, now_ms: int = 0) -> None:
@@ -137,3 +152,43 @@ def test_the_model_is_asked_with_the_context_of_the_event_in_its_own_codes() -> 
     (sequence,) = made.model.asked
     assert sequence.contexts == made.model.side.context_codes({"device": "mobile"}, now_ms // 1000)
     assert sequence.contexts[1] == 8
+
+
+def test_an_item_joins_once_the_catalogue_describes_it_and_has_a_code() -> None:
+    made = Made()
+    made.attributes["new"] = (7,)
+
+    # Its code is older than its record.
+    assert made.proposed(9) == ["c", "b", "a"]
+    made.source.put("new")
+    made.source.put("never met")
+    assert made.proposed(9) == ["c", "new", "b", "a"]
+    made.attributes["new"] = (8,)
+    made.source.put("new")
+    made.source.put("a")
+    assert made.proposed(9) == ["c", "new", "b", "a"]
+    assert made.model.joined == [(7,), (8,)]
+
+
+def test_a_described_item_joins_with_its_code_and_comes_back_after_it_was_retired() -> None:
+    made = Made()
+    made.vocabulary = Vocabulary(VocabularyConfig(max_items=4, retire_share=0.25))
+    made.attributes["new"] = (7,)
+    made.source = RecommenderSource(
+        "als",
+        made.model,
+        made.vocabulary,
+        key_of=ord_of,
+        attributes_of=lambda item_id: made.attributes.get(item_id, ()),
+    )
+    made.meet("new")
+    made.meet("a", now_ms=1)
+    assert made.proposed(9) == ["new", "a"]
+
+    for place, item_id in enumerate(("b", "c")):
+        made.meet(item_id, now_ms=2 + place)
+    made.vocabulary.retire()
+    assert made.proposed(9) == ["c", "b", "a"]
+    made.meet("new", now_ms=9)
+    assert made.proposed(9) == ["c", "new", "b", "a"]
+    assert made.model.joined == [(7,)]

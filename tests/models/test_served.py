@@ -2,15 +2,19 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from models.bundle import BundleRefused
 from models.graph_inputs import FEEDS
+from models.recommender import UserSequence
 from models.registry import SERVABLE, new_recommender
 from models.served import load_served
 from tests.models.histories import history_of
+from tests.models.recommenders.described import attributes_of, loyal_history
 
 ROWS = [(f"u{user}", f"i{(user + step) % 5}") for user in range(6) for step in range(3)]
 
@@ -36,6 +40,41 @@ def test_a_network_without_its_graph_is_refused(name: str, tmp_path: Path) -> No
     without = new_recommender(name).save(tmp_path / "bundle")
     with pytest.raises(BundleRefused, match=r"no file 'encoder\.onnx'"):
         load_served(without)
+
+
+def test_an_item_that_joins_is_scored_and_read_as_one_that_was_in_the_catalogue(
+    tmp_path: Path,
+) -> None:
+    model = new_recommender("two_tower", training={"max_epochs": 1})
+    for _ in model.fit(loyal_history(num_users=60)):
+        pass
+    served = load_served(model.save(tmp_path / "bundle"))
+    before, num = list(model.item_ids), len(model.item_ids)
+    assert not served.join("unknown", ())
+    assert served.join("a-late", attributes_of(["a-late"])["a-late"])
+    assert served.join("b-late", attributes_of(["a-late"])["a-late"])
+    # A newer record.
+    assert served.join("b-late", attributes_of(["b-late"])["b-late"])
+    assert list(served.item_ids) == [*before, "a-late", "b-late"]
+    new_a, new_b = (before.index(f"{category}-new") for category in "ab")
+
+    def asked(*codes: int) -> UserSequence:
+        return replace(model.sequence("u", ["a1"] * len(codes)), items=np.array(codes, np.int32))
+
+    both = served.scores([asked(0, new_a, new_b), asked(0, num, num + 1)])
+    np.testing.assert_allclose(both[0], both[1], atol=1e-6)
+    np.testing.assert_allclose(both[:, [num, num + 1]], both[:, [new_a, new_b]], atol=1e-6)
+    (own,) = model.scores([asked(0, new_a, new_b)])
+    np.testing.assert_allclose(both[0, :num], own, atol=1e-5)
+
+
+def test_a_model_without_attributes_lets_nobody_join(tmp_path: Path) -> None:
+    for name in ("two_tower", "als"):
+        model = new_recommender(name)
+        next(iter(model.fit(history_of(ROWS))))
+        served = load_served(model.save(tmp_path / name))
+        assert not served.join("late", (1, 2))
+        assert len(served.item_ids) == 5
 
 
 def test_a_model_that_is_live_by_itself_is_refused(tmp_path: Path) -> None:
