@@ -6,8 +6,8 @@ a product of as many modes as `contexts` names (PARAFAC: Carroll and Chang 1970;
 learned by pairwise ranking like the canonical decomposition in Rendle and Schmidt-Thieme (2010);
 `models.factorisation` says how, and where it differs. Contexts begin around 1 and users alike above
 0, so that what everybody likes at an hour is learned even of a user's first visit. The moment asked
-about is the sequence's `now_s`; hours and days are UTC's. A device is no context here, because a
-`History` has none.
+about is the sequence's `now_s`; hours and days are UTC's. A device is no context here: users
+are folded in from past actions, and a live state does not hold on which device each was.
 
 On a news log the hour gives little: `benchmarks.context_factors` prints it beside the same model
 without. It is for catalogues that are used differently at different times.

@@ -78,7 +78,7 @@ class Desk:
         model = new_recommender(name, training=training)
         for _ in model.fit(log.history):
             pass
-        bundle = model.save(Path(self._servers["HEADRACE_MODELS"]) / name)
+        bundle = model.save(Path(self._servers["HEADRACE_MODELS"]) / f"offline-{name}-1")
         return bundle.digest[:12], model
 
 
