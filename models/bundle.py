@@ -91,6 +91,11 @@ class Bundle:
     item_ids: Sequence[str]
     file_digests: Mapping[str, str]
 
+    @property
+    def size_bytes(self) -> int:
+        """Of all its files together."""
+        return sum((self.folder / name).stat().st_size for name in (CONFIG, *self.file_digests))
+
     def read(self, name: str) -> bytes:
         """Return a file's bytes.
 

@@ -49,6 +49,7 @@ class RecommenderSource:
         *,
         key_of: Callable[[str], int],
         attributes_of: Callable[[str], tuple[int, ...]] = lambda _: (),
+        repeats: bool = True,
     ) -> None:
         """Serve a model.
 
@@ -58,8 +59,11 @@ class RecommenderSource:
             vocabulary: The codes of items.
             key_of: An item id's key.
             attributes_of: What the catalogue says of an item now, as codes of the model's `side`.
+            repeats: Whether items that the user has acted upon are proposed, too; where they are
+                left out of lists, they would take the places of all others: models rank them high.
         """
         self.name = name
+        self._repeats = repeats
         self._model = model
         keys_N = np.array([key_of(item_id) for item_id in model.item_ids], np.uint64)
         self._codes = BundleCodes(keys_N, vocabulary)
@@ -103,8 +107,17 @@ class RecommenderSource:
             if own_N is None or not rows.size or num < 1:
                 found.append(_NOTHING)
             else:
-                found.append(self._codes.known[largest(own_N[rows], num)])
+                found.append(self._codes.known[largest(self._proposable(own_N, query)[rows], num)])
         return found
+
+    def _proposable(self, own_N: NDArray[np.float32], query: Query) -> NDArray[np.float32]:
+        """The scores, with those of items that must not be proposed below all others."""
+        if self._repeats or query.positives is None:
+            return own_N
+        acted = self._codes.rows_of(query.positives.keys)
+        scores_N = own_N.copy()
+        scores_N[acted[acted != NO_ROW]] = -np.inf
+        return scores_N
 
     def score(self, asked: Questions) -> NDArray[np.float32]:
         """NaN for items that the model does not know, and for users of whom it knows no item."""

@@ -16,14 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from featurestore.events import EventRefused, ItemId, decode_item
+from featurestore.events import EventRefused, decode_item
 from featurestore.keys import item_key
 from models.bundle import Bundle, BundleRefused, load_bundle
 from models.encoder import BUNDLE_KIND, SequenceEncoder
 from models.ranker_bundle import RankerHead, ServedRanker
-from models.recommender_source import RecommenderSource
-from models.served import load_served
-from models.side_features import SideFeatures
 from streams.announcements import (
     CHALLENGING,
     Announcement,
@@ -35,7 +32,7 @@ from streams.announcements import (
     place_of,
 )
 from streams.engine import Record, TopicReader
-from streams.live import TRANSFORMER, LiveModels, kind_of_model
+from streams.live import TRANSFORMER, LiveModels, kind_of_model, source_of
 from streams.metrics import WorkerMetrics
 
 logger = logging.getLogger(__name__)
@@ -76,7 +73,12 @@ class ModelsFeed:
     """Takes up the bundles that `models` names as current, and the transformer's challenger."""
 
     def __init__(
-        self, live: LiveModels, metrics: WorkerMetrics, *, ranker: RankerHead | None = None
+        self,
+        live: LiveModels,
+        metrics: WorkerMetrics,
+        *,
+        ranker: RankerHead | None = None,
+        repeats: bool = False,
     ) -> None:
         """Take nothing up yet.
 
@@ -84,7 +86,9 @@ class ModelsFeed:
             live: The models, whose configuration names the sources that ask bundles.
             metrics: Count what is taken up and what is refused.
             ranker: What is to order lists by a bundle, if anything is.
+            repeats: Whether lists hold what their user has acted upon.
         """
+        self._repeats = repeats
         self._live = live
         self._metrics = metrics
         self._ranker = ranker
@@ -138,24 +142,14 @@ class ModelsFeed:
                 self._live.rank_by(ranker)
             return ranker is not None
 
-        def source_of(bundle: Bundle) -> RecommenderSource:
-            model = load_served(bundle)
-            return RecommenderSource(
-                name,
-                model,
-                self._live.online.vocabulary,
-                key_of=item_key,
-                attributes_of=lambda item_id: self._attributes_of(item_id, model.side),
-            )
-
-        source = await self._loaded(kind_of_model(name), wanted, source_of)
+        source = await self._loaded(
+            kind_of_model(name),
+            wanted,
+            lambda bundle: source_of(name, bundle, self._live, repeats=self._repeats),
+        )
         if source is not None:
             self._live.serve(source, wanted.digest)
         return source is not None
-
-    def _attributes_of(self, item_id: str, side: SideFeatures) -> tuple[int, ...]:
-        item = self._live.catalogue.get(ItemId(item_id))
-        return () if item is None else side.attribute_codes(item.categories, item.attributes or {})
 
     async def _swap_challenger(self) -> None:
         """Compare with the challenger announced, as long as it is one."""

@@ -30,19 +30,23 @@ from models.vocabulary import UNKNOWN
 from streams.config import Config
 from streams.evaluation_delays import DelayedLists
 from streams.evaluation_lists import Judge, JudgedList, place_in
+from streams.evaluation_models import EvaluationModels
 from streams.evaluation_outcomes import OutcomeLog
 from streams.evaluation_plan import Plan, Start, plan
 from streams.evaluation_rankers import EvaluationRankers
 from streams.evaluation_result import (
     AttributionRule,
+    BundleRun,
     Cost,
     Ingested,
+    ModelCost,
     RankerCost,
     Result,
     Window,
 )
 from streams.evaluation_tally import ClickTally, ItemTally, Verdict
 from streams.event_file import read_values
+from streams.live import TRANSFORMER
 from streams.one_process import OneProcess
 from streams.queries import Asked
 from streams.shared_lists import SharedLists
@@ -103,6 +107,7 @@ def evaluate(
     check_watch_times(config.evaluation.rankers, values, config.action_table())
     run = _Run(config, planned)
     with tempfile.TemporaryDirectory(prefix="headrace-evaluate-") as folder:
+        run.train_models(Path(folder))
         if evaluation.train_interval_ms is not None:
             run.train_every(evaluation.train_interval_ms, Path(folder))
         for place, value in enumerate(read_values(evaluation.path)):
@@ -117,8 +122,9 @@ def evaluate(
         peak_rss_mb=_peak_rss_mb(),
         events=planned.num_events,
         lists=run.num_lists,
-        training_cpu_s=run.training_cpu_s,
+        training_cpu_s=sum(cost.training_s for cost in run.model_costs.values()),
         rankers=run.ranker_costs,
+        models=run.model_costs,
     )
     return run.result(evaluation, cost)
 
@@ -150,6 +156,7 @@ class _Run:
         self._refused: Counter[str] = Counter()
         self._digest = blake2b(digest_size=16)
         self._trainer: EvaluationTrainer | None = None
+        self._models: EvaluationModels | None = None
         self.num_lists = 0
 
     def train_every(self, interval_ms: int, folder: Path) -> None:
@@ -160,10 +167,17 @@ class _Run:
             self._config, self._live, interval_ms=interval_ms, folder=folder
         )
 
+    def train_models(self, folder: Path) -> None:
+        """Train the other models of `online.extra_sources` on what has been read so far."""
+        self._models = EvaluationModels(self._config, self._live, folder=folder)
+
     @property
-    def training_cpu_s(self) -> float:
-        """Processor time that deep models were trained in."""
-        return 0.0 if self._trainer is None else self._trainer.cpu_s
+    def model_costs(self) -> dict[str, ModelCost]:
+        """What training each model took."""
+        costs = {} if self._models is None else dict(self._models.costs)
+        if self._trainer is not None:
+            costs[TRANSFORMER] = self._trainer.cost
+        return costs
 
     @property
     def ranker_costs(self) -> dict[str, RankerCost]:
@@ -224,10 +238,14 @@ class _Run:
                 outcomes=dict(sorted(self._outcomes.items())),
                 refused=dict(sorted(self._refused.items())),
             ),
-            bundles=[] if self._trainer is None else self._trainer.bundles,
+            bundles=self._bundles(),
             cost=cost,
             outcomes=self._log.outcomes(),
         )
+
+    def _bundles(self) -> list[BundleRun]:
+        trained = (one for one in (self._models, self._trainer) if one is not None)
+        return [bundle for one in trained for bundle in one.bundles]
 
     def _process(self, place: int, event: Event | None) -> Outcome | None:
         """Let worker and learner take one place of the file in."""
@@ -244,6 +262,8 @@ class _Run:
         self._rankers.take(effects.record, learned)
         if self._trainer is not None:
             self._trainer.take(effects.record, place)
+        if self._models is not None:
+            self._models.take(effects.record, place)
         if self._delays is not None and event is not None:
             self._delays.take(event, effects)
         for (_, outcome), number in effects.outcomes.items():

@@ -14,15 +14,20 @@ class EvaluationConfig:
     Attributes:
         rankers: Names among `models.slate_ranker.RANKERS`.
         train_interval_s: Event time between two trainings of those that are not online.
+        model_interval_s: The same of the models in `online.extra_sources` but the transformer; inf
+            for none.
+        model_seed: Of models that begin at random, the transformer included.
         delays_s: By which a part of what is known is late (`streams.evaluation_delays`), or inf.
     """
 
     rankers: tuple[str, ...] = ()
     train_interval_s: float = 3600.0
+    model_interval_s: float = 21_600.0
+    model_seed: int = 0
     delays_s: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what is no ranker, no interval, no delay.
+        """Refuse what is no ranker, no interval, no seed, no delay.
 
         Raises:
             ValueError: Naming every bad value.
@@ -36,6 +41,11 @@ class EvaluationConfig:
                 self.train_interval_s > 0,
                 f"train_interval_s above 0 (found {self.train_interval_s})",
             ),
+            (
+                self.model_interval_s > 0,
+                f"model_interval_s above 0, or inf (found {self.model_interval_s})",
+            ),
+            (self.model_seed >= 0, f"model_seed not below 0 (found {self.model_seed})"),
             (is_delay, f"delays_s different ones from 0 on, or inf (found {list(self.delays_s)})"),
         ]
         if bad := [expected for holds, expected in checks if not holds]:

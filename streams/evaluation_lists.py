@@ -35,6 +35,7 @@ class JudgedList:
         made: The list.
         codes: Its candidates, int32[N].
         by_source: Scores of each proposing source, float[N].
+        by_proposal: Ranks of each proposing source's own proposals, int[N]; 0 for none.
         by_model: Scores of each order, float[N].
         context: Of the event that caused it.
     """
@@ -42,6 +43,7 @@ class JudgedList:
     made: RecommendationList
     codes: npt.NDArray[np.integer]
     by_source: Mapping[str, npt.NDArray[np.float32]]
+    by_proposal: Mapping[str, npt.NDArray[np.int32]]
     by_model: Mapping[str, npt.NDArray[np.float64]]
     context: Context | None
 
@@ -116,15 +118,16 @@ class Judge:
     def judged(self, made: RecommendationList, ranked: Ranked, asked: Asked) -> JudgedList:
         """Return a list with the orders that its candidates could have had."""
         candidates = ranked.candidates
-        columns = {source.name: at for at, source in enumerate(self._live.sources)}
+        columns = {
+            source.name: at
+            for at, source in enumerate(self._live.sources)
+            if source.name in self._proposing
+        }
         return JudgedList(
             made=made,
             codes=candidates.codes,
-            by_source={
-                name: candidates.scores[:, columns[name]]
-                for name in self._proposing
-                if name in columns
-            },
+            by_source={name: candidates.scores[:, at] for name, at in columns.items()},
+            by_proposal={name: candidates.ranks[:, at] for name, at in columns.items()},
             by_model=self._scorer.orders([asked], candidates, self._live),
             context=asked.context,
         )
@@ -138,6 +141,7 @@ class Judge:
             return Placing(
                 in_list=in_list,
                 by_source=dict.fromkeys(judged.by_source, MISS),
+                by_proposal=dict.fromkeys(judged.by_proposal, MISS),
                 by_model=dict.fromkeys(judged.by_model, MISS),
             )
         index = int(found[0])
@@ -145,6 +149,9 @@ class Judge:
             in_list=in_list,
             by_source={
                 name: rank_among(scores, index) for name, scores in judged.by_source.items()
+            },
+            by_proposal={
+                name: place_of_rank(ranks, index) for name, ranks in judged.by_proposal.items()
             },
             by_model={name: rank_among(scores, index) for name, scores in judged.by_model.items()},
             is_candidate=True,
@@ -155,6 +162,16 @@ def place_in(made: RecommendationList, item_id: str) -> Placing:
     """Return where an item stands in a list of which nothing else is known."""
     items: list[str] = [item.item_id for item in made.items]
     return Placing(in_list=items.index(item_id) + 1 if item_id in items else MISS)
+
+
+def place_of_rank(ranks: npt.NDArray[np.int32], index: int) -> int:
+    """Return the place of one item among those that a source proposed; `MISS` if it did not.
+
+    >>> place_of_rank(np.array([0, 7, 2, 5]), 3), place_of_rank(np.array([0, 7, 2, 5]), 0)
+    (2, 0)
+    """
+    rank = ranks[index]
+    return 1 + int(((ranks > 0) & (ranks < rank)).sum()) if rank else MISS
 
 
 def rank_among(scores: npt.NDArray[np.floating], index: int) -> int:

@@ -36,6 +36,17 @@ class ServedAndAsked(Struct, frozen=True, kw_only=True):
     asked: Ranked
 
 
+class SourceFigures(ServedAndAsked, frozen=True, kw_only=True):
+    """A source alone, on the candidates of all, which it only has to order; and on its own.
+
+    Attributes:
+        proposed: A list of what it proposed itself when asked, as far as `retrieval.limits` let it,
+            without what must not be listed: what it would be worth without the others.
+    """
+
+    proposed: Ranked = Ranked()
+
+
 class NextItem(Struct, frozen=True, kw_only=True):
     """How well the lists foresee the item of the next label action.
 
@@ -158,6 +169,32 @@ class RankerCost(Struct, frozen=True, kw_only=True):
     slates: Count
 
 
+class ModelCost(Struct, frozen=True, kw_only=True):
+    """What training one model of the run cost.
+
+    Attributes:
+        trainings: How often it was trained; of the transformer, the gate's refusals included.
+        actions: That it learned, over all trainings: whoever learns everything anew counts an
+            action each time.
+        training_s: Processor seconds of all trainings.
+        bundle_mb: Size of its last bundle, in 10^6 bytes.
+    """
+
+    trainings: Count = 0
+    actions: Count = 0
+    training_s: float = 0.0
+    bundle_mb: float = 0.0
+
+    def plus(self, *, actions: int, training_s: float, bundle_mb: float) -> ModelCost:
+        """Return the cost with one training more."""
+        return ModelCost(
+            trainings=self.trainings + 1,
+            actions=self.actions + actions,
+            training_s=self.training_s + training_s,
+            bundle_mb=bundle_mb,
+        )
+
+
 class Cost(Struct, frozen=True, kw_only=True):
     """What the run cost on this machine.
 
@@ -167,8 +204,9 @@ class Cost(Struct, frozen=True, kw_only=True):
         peak_rss_mb: Largest resident memory, in 10^6 bytes.
         events: Events read.
         lists: Lists computed.
-        training_cpu_s: Part of `cpu_s` that deep models were trained in.
+        training_cpu_s: Part of `cpu_s` that models were trained in.
         rankers: Part of it that each compared ranker took.
+        models: Of the trainings, by model.
     """
 
     cpu_s: float
@@ -178,6 +216,7 @@ class Cost(Struct, frozen=True, kw_only=True):
     lists: Count
     training_cpu_s: float
     rankers: dict[str, RankerCost] = {}
+    models: dict[str, ModelCost] = {}
 
 
 class Window(Struct, frozen=True, kw_only=True):
@@ -215,14 +254,16 @@ class Ingested(Struct, frozen=True, kw_only=True):
 
 
 class BundleRun(Struct, frozen=True, kw_only=True):
-    """A deep model that the run trained.
+    """A bundle that the run trained.
 
     Attributes:
-        digest: Of its bundle.
+        model: Which, by the name of its source.
+        digest: Of the bundle.
         cutoff_event: Events before this place were its data.
         usable_from_ms: Event time from which it was used: its cut-off plus its training time.
     """
 
+    model: str = "transformer"
     digest: str
     cutoff_event: Count
     usable_from_ms: Count
@@ -245,7 +286,7 @@ class Result(RunResult, frozen=True, kw_only=True):
         rankers: The same of each ranker that was compared, on the same slates; an order without
             probabilities has no entropy, logloss and calibration.
         ingested: What the file held.
-        bundles: Deep models trained in the run, in order.
+        bundles: What was trained and put to use in the run, each model's in order.
         cost: What it cost.
         outcomes: How each evaluated action and slate fared, for `headrace compare`.
     """
@@ -256,7 +297,7 @@ class Result(RunResult, frozen=True, kw_only=True):
     attribution: AttributionRule
     next_item: NextItem
     delayed: list[Delayed] = field(default_factory=list)
-    sources: dict[str, ServedAndAsked]
+    sources: dict[str, SourceFigures]
     models: dict[str, ServedAndAsked]
     click: ClickQuality
     rankers: dict[str, RankerQuality] = field(default_factory=dict)

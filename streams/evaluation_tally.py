@@ -11,7 +11,14 @@ import numpy as np
 from models.evaluation import ClickEvaluation, hit_rate, mean_reciprocal_rank, ndcg
 from streams.attribution import JoinOutcome
 from streams.evaluation_outcomes import LIST, OutcomeLog
-from streams.evaluation_result import ByRelevance, ClickQuality, NextItem, Ranked, ServedAndAsked
+from streams.evaluation_result import (
+    ByRelevance,
+    ClickQuality,
+    NextItem,
+    Ranked,
+    ServedAndAsked,
+    SourceFigures,
+)
 from streams.learner_fold import LearnEffects
 
 
@@ -22,12 +29,14 @@ class Placing:
     Attributes:
         in_list: Its place in the list.
         by_source: Its place by each source's own score among the list's candidates.
+        by_proposal: Its place in what each source proposed of those candidates.
         by_model: Its place by each order of those candidates.
         is_candidate: Whether it was among them.
     """
 
     in_list: int
     by_source: dict[str, int] = field(default_factory=dict)
+    by_proposal: dict[str, int] = field(default_factory=dict)
     by_model: dict[str, int] = field(default_factory=dict)
     is_candidate: bool = False
 
@@ -85,7 +94,12 @@ class ItemTally:
             event,
             user_id,
             {LIST: served.in_list, **in_lists},
-            {LIST: asked.in_list, **by_name, **verdict.delayed},
+            {
+                LIST: asked.in_list,
+                **by_name,
+                **{_proposed(name): place for name, place in asked.by_proposal.items()},
+                **verdict.delayed,
+            },
         )
         self._sources.update(asked.by_source)
         self._models.update(asked.by_model)
@@ -110,13 +124,20 @@ class ItemTally:
             popular_served=self._counts["popular_served"],
         )
 
-    def sources(self) -> dict[str, ServedAndAsked]:
+    def sources(self) -> dict[str, SourceFigures]:
         """Return the figures of each source alone."""
-        return {name: self._metrics(name) for name in sorted(self._sources)}
+        return {name: self._source(name) for name in sorted(self._sources)}
 
     def models(self) -> dict[str, ServedAndAsked]:
         """Return the figures of each order of the same candidates."""
         return {name: self._metrics(name) for name in sorted(self._models)}
+
+    def _source(self, name: str) -> SourceFigures:
+        orders = self._metrics(name)
+        _, proposed = self._log.places(_proposed(name))
+        return SourceFigures(
+            served=orders.served, asked=orders.asked, proposed=ranked_metrics(proposed)
+        )
 
     def _metrics(self, name: str) -> ServedAndAsked:
         served, asked = self._log.places(name)
@@ -169,6 +190,10 @@ class ClickTally:
             clicks=as_shown.num_clicks,
             relevance=ByRelevance(ne=by_relevance.ne, auc=by_relevance.auc, mrr=by_relevance.mrr),
         )
+
+
+def _proposed(name: str) -> str:
+    return f"{name} proposed"
 
 
 def ranked_metrics(ranks: Sequence[int]) -> Ranked:

@@ -1,8 +1,7 @@
 """How does a deep model take part in an evaluation, and from when may it be used?
 
-The trainer's own code is refreshed every so many minutes of event time on what the run has learned
-so far. A bundle serves from its data's cut-off plus the time that its training took here, and at
-least `MIN_TRAINING_MS`: no list profits from a model that could not have been there yet.
+The trainer's own code refreshes the transformer every so many minutes of event time on what the run
+has learned so far; `streams.evaluation_schedule` says from when a bundle serves.
 
 Imports torch; an evaluation without a trainer does without this module.
 """
@@ -13,22 +12,19 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from featurestore.keys import item_key
 from models.bundle import Bundle
 from models.encoder import SequenceEncoder
 from streams.config import Config
-from streams.evaluation_result import BundleRun
+from streams.evaluation_result import BundleRun, ModelCost
+from streams.evaluation_schedule import TrainingSchedule
 from streams.examples import ExamplesRecord
-from streams.live import LiveModels
+from streams.live import TRANSFORMER, LiveModels
 from streams.metrics import TrainerMetrics
 from streams.one_process import TOPIC_ID
-from streams.partition_clock import ClockConfig, PartitionClock
 from streams.training_data import TrainingData
 from streams.training_round import TrainingRound
-
-MIN_TRAINING_MS: Final = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +47,6 @@ class EvaluationTrainer:
         """
         self._live = live
         self._min_actions = config.trainer.min_actions
-        self._interval_ms = interval_ms
         self._data = TrainingData(
             config.online,
             topic_id=TOPIC_ID,
@@ -59,46 +54,56 @@ class EvaluationTrainer:
             counter_rows=config.trainer.counter_actions,
         )
         self._round = TrainingRound(
-            config, self._data, TrainerMetrics(), folder=folder, announce=self._announced
+            config,
+            self._data,
+            TrainerMetrics(),
+            folder=folder,
+            announce=self._announced,
+            seed=config.evaluation.model_seed,
         )
         self._promoted: Bundle | None = None
-        self._clock = PartitionClock(ClockConfig())
-        self._due_ms: int | None = None
+        self._schedule = TrainingSchedule(interval_ms)
         self._waiting: deque[_Waiting] = deque()
-        self.cpu_s = 0.0
-        """Processor time spent on training."""
+        self.cost = ModelCost()
+        """Of training, and of the gate."""
         self.bundles: list[BundleRun] = []
         """What was promoted, in order."""
 
     def take(self, record: ExamplesRecord, offset: int) -> None:
         """Take a record in, and train or swap where its rows' clock says that it is time."""
         self._data.append(record, offset)
-        for row in record.rows:
-            self._clock.advance(row.ts_ms, row.user_id)
-        now_ms = self._clock.now_ms
-        if self._due_ms is None:
-            self._due_ms = now_ms + self._interval_ms
-        if now_ms >= self._due_ms and self._round.num_new_actions >= self._min_actions:
-            self._due_ms = now_ms + self._interval_ms
-            self._train(offset + 1, now_ms)
-        while self._waiting and now_ms >= self._waiting[0].run.usable_from_ms:
+        schedule = self._schedule
+        schedule.advance(record)
+        if schedule.is_due and self._round.num_new_actions >= self._min_actions:
+            schedule.begin()
+            self._train(offset + 1)
+        while self._waiting and schedule.now_ms >= self._waiting[0].run.usable_from_ms:
             self._live.use(self._waiting.popleft().encoder)
 
-    def _train(self, cutoff_event: int, now_ms: int) -> None:
-        cpu_s = time.process_time()
-        self._promoted = None
-        self._round.run(is_stopped=lambda: False)
+    def _train(self, cutoff_event: int) -> None:
+        cpu_s, num_actions = time.process_time(), self._round.num_new_actions
+        promoted = self._trained()
         took_s = time.process_time() - cpu_s
-        self.cpu_s += took_s
-        if self._promoted is None:
+        self.cost = self.cost.plus(
+            training_s=took_s,
+            actions=num_actions,
+            bundle_mb=self.cost.bundle_mb if promoted is None else promoted.size_bytes / 1e6,
+        )
+        if promoted is None:
             return
         run = BundleRun(
-            digest=self._promoted.digest,
+            model=TRANSFORMER,
+            digest=promoted.digest,
             cutoff_event=cutoff_event,
-            usable_from_ms=now_ms + max(MIN_TRAINING_MS, int(took_s * 1000)),
+            usable_from_ms=self._schedule.usable_from_ms(took_s),
         )
         self.bundles.append(run)
-        self._waiting.append(_Waiting(SequenceEncoder(self._promoted, key_of=item_key), run))
+        self._waiting.append(_Waiting(SequenceEncoder(promoted, key_of=item_key), run))
+
+    def _trained(self) -> Bundle | None:
+        self._promoted = None
+        self._round.run(is_stopped=lambda: False)
+        return self._promoted
 
     def _announced(self, bundle: Bundle, _reason: str) -> None:
         self._promoted = bundle

@@ -29,7 +29,12 @@ class Feeds:
     ) -> None:
         self._kafka = config.kafka
         self._items = ItemsFeed(live, metrics)
-        self._models = ModelsFeed(live, metrics, ranker=config.ranker_head())
+        self._models = ModelsFeed(
+            live,
+            metrics,
+            ranker=config.ranker_head(),
+            repeats=not config.ranking.skip_acted,
+        )
         self._replica = Replica(live.online, store, metrics, max_pause_s=config.redis.retry_s)
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -18,12 +18,14 @@ from featurestore.catalogue import UNKNOWN, Catalogue
 from featurestore.events import CatalogueItem, ItemId
 from featurestore.keys import item_key
 from featurestore.lists import RERANKER, ModelVersions
+from models.bundle import Bundle
 from models.encoder import BUNDLE_KIND, SequenceEncoder
 from models.online import OnlineModels
 from models.ranker_bundle import RANKER_PREFIX, ServedRanker
 from models.recommender import KIND_PREFIX
 from models.recommender_source import RecommenderSource
 from models.retrieval import Query, Questions, Source
+from models.served import load_served
 from models.slate_ranker import SERVABLE_RANKERS
 from models.transformer_source import TransformerSource
 from models.vocabulary import Vocabulary
@@ -266,3 +268,35 @@ class LiveModels:
             items=self.catalogue.digest,
             config=config_digest,
         )
+
+
+def source_of(name: str, bundle: Bundle, live: LiveModels, *, repeats: bool) -> RecommenderSource:
+    """Load the model of a finished log as a source over the live vocabulary.
+
+    Changes nothing: `LiveModels.serve` puts it to use.
+
+    Args:
+        name: Of the source.
+        bundle: Of the model.
+        live: Whose vocabulary and catalogue.
+        repeats: Whether lists hold what their user has acted upon (not `ranking.skip_acted`).
+
+    Raises:
+        BundleRefused: Of a model that is not served live, or not intact.
+    """
+    model = load_served(bundle)
+
+    def attributes_of(item_id: str) -> tuple[int, ...]:
+        item = live.catalogue.get(ItemId(item_id))
+        if item is None:
+            return ()
+        return model.side.attribute_codes(item.categories, item.attributes or {})
+
+    return RecommenderSource(
+        name,
+        model,
+        live.online.vocabulary,
+        key_of=item_key,
+        attributes_of=attributes_of,
+        repeats=repeats,
+    )

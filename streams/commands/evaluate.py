@@ -154,6 +154,7 @@ def _print(console: Console, result: Result) -> None:
         table.add_row("served", *_cells(found.served))
         table.add_row("asked", *_cells(found.asked))
         console.print(table)
+    _print_sources(console, result)
     _print_late(console, result)
     click_quality = result.click
     if click_quality is not None:
@@ -169,10 +170,46 @@ def _print(console: Console, result: Result) -> None:
         table.add_row(*map(figure, shown))
         console.print(table)
     _print_rankers(console, result)
+    _print_trainings(console, result)
     cost = result.cost
     console.print(
         f"{cost.events:,} events in {cost.cpu_s:.0f} CPU s, at most {cost.peak_rss_mb:.0f} MB"
     )
+
+
+def _print_sources(console: Console, result: Result) -> None:
+    """What each source is worth alone, and what it took to train it."""
+    if not result.next_item.evaluated:
+        return
+    table = Table(title="each source alone: all candidates in its order, and its own proposals")
+    for name in ("", "HR@20", "NDCG@10", "MRR@20", "own HR@20", "NDCG@10", "MRR@20"):
+        table.add_column(name)
+    for name, found in result.sources.items():
+        figures = [
+            figure(value)
+            for one in (found.asked, found.proposed)
+            for value in (one.hr_20, one.ndcg_10, one.mrr_20)
+        ]
+        table.add_row(name, *figures)
+    console.print(table)
+
+
+def _print_trainings(console: Console, result: Result) -> None:
+    if not result.cost.models:
+        return
+    table = Table(title="trainings")
+    for name in ("", "times", "actions", "CPU s", "a 100,000", "MB"):
+        table.add_column(name, justify="right" if name else "left")
+    for name, cost in result.cost.models.items():
+        table.add_row(
+            name,
+            f"{cost.trainings}",
+            f"{cost.actions:,}",
+            f"{cost.training_s:.1f}",
+            f"{1e5 * cost.training_s / max(cost.actions, 1):.1f}",
+            f"{cost.bundle_mb:.1f}",
+        )
+    console.print(table)
 
 
 def _print_late(console: Console, result: Result) -> None:

@@ -90,6 +90,20 @@ def test_items_with_a_code_are_proposed_best_first() -> None:
     assert made.proposed(0) == []
 
 
+def test_what_the_user_has_acted_upon_is_proposed_only_where_it_is_listed() -> None:
+    made = Made()
+    source = RecommenderSource("als", made.model, made.vocabulary, key_of=ord_of, repeats=False)
+    source.follow()
+    asked = [query("c", "new"), query("a"), query("c")]
+
+    found = [made.names(codes) for codes in source.recall(asked, 2)]
+    scores = source.score(Questions.of_one(asked[0], made.vocabulary.codes([ord_of("c")])))
+
+    assert found == [["b", "a"], ["c", "b"], ["b", "a"]]
+    assert made.proposed(2) == ["c", "b"]
+    assert not np.isnan(scores).any(), "other sources may propose it, and it is shown"
+
+
 def test_an_item_is_proposed_as_soon_as_it_has_a_code_and_no_longer_when_it_retires() -> None:
     made = Made()
 

@@ -51,6 +51,19 @@ def test_an_item_outside_the_candidates_is_a_recall_miss_and_stays_in_the_denomi
     assert found.coverage == 0.5
 
 
+def test_a_source_is_judged_by_its_order_of_all_candidates_and_by_its_own_proposals() -> None:
+    tally = ItemTally(OutcomeLog())
+    asked = Placing(in_list=1, by_source={"ease": 2}, by_proposal={"ease": 4}, is_candidate=True)
+    tally.add(1, "u", verdict(1, asked))
+    asked = Placing(in_list=1, by_source={"ease": 1}, by_proposal={"ease": 0}, is_candidate=True)
+    tally.add(2, "u", verdict(1, asked))
+    found = tally.sources()["ease"]
+
+    assert found.asked.mrr_20 == 0.75
+    assert found.proposed.mrr_20 == 0.125
+    assert sorted(tally.sources()) == ["ease"]
+
+
 def closed(offset: int, clicked: tuple[int, ...], p: list[float]) -> ClosedSlate:
     row = ImpressionRow(
         offset=offset,

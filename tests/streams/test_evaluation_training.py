@@ -9,7 +9,7 @@ from streams.config import config_of
 from streams.evaluate import Evaluation, _Run
 from streams.evaluation_plan import Start, plan
 from streams.evaluation_result import Cost
-from streams.evaluation_training import MIN_TRAINING_MS
+from streams.evaluation_schedule import MIN_TRAINING_MS
 from streams.event_file import read_values
 from tests.streams.stream_events import START_MS
 from tests.streams.test_evaluate import shop, written
@@ -39,5 +39,5 @@ def test_a_bundle_is_used_only_when_its_training_could_have_ended(tmp_path: Path
     assert bundle.usable_from_ms >= cutoff_ms + MIN_TRAINING_MS
     assert first_used_ms is not None
     assert bundle.usable_from_ms <= first_used_ms < bundle.usable_from_ms + 1_000
-    assert run.training_cpu_s > 0
+    assert run.model_costs["transformer"].training_s > 0
     assert result.sources["transformer"].asked.hr_20

@@ -88,7 +88,27 @@ def test_an_evaluation_writes_a_result_that_the_schema_accepts(
     assert result.next_item.evaluated > 0
     assert f"next item, {result.next_item.evaluated} actions" in done.output
     assert "150 events in " in done.output
+    assert "each source alone" in done.output
+    assert "trainings" not in done.output
     assert not (tmp_path / "RESULT.freshness.svg").exists()
+
+
+def test_what_it_took_to_train_a_source_is_told(events_file: Path) -> None:
+    settings = (
+        "actions.rating={code=8, weight=1.0, is_label=true}",
+        'online.extra_sources=["transformer", "vsknn"]',
+        "evaluation.model_interval_s=60",
+        "trainer.min_actions=20",
+    )
+    arguments = ["evaluate", str(events_file), "--evaluate-from", "0.4"]
+    for setting in settings:
+        arguments += ["--set", setting]
+    done = CliRunner().invoke(_headrace, arguments)
+    assert done.exit_code == 0, (done.output, done.exception)
+
+    trainings = done.output.split("trainings")[1].splitlines()
+    assert any("vsknn" in line for line in trainings)
+    assert not any("transformer" in line for line in trainings), "which needs --train-every"
 
 
 def test_what_a_late_part_costs_is_told_and_drawn(events_file: Path, tmp_path: Path) -> None:
