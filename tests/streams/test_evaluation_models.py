@@ -138,7 +138,7 @@ def test_a_model_that_can_goes_on_from_its_weights(tmp_path: Path) -> None:
 def test_without_a_training_the_source_stays_absent(
     tmp_path: Path, settings: dict[str, float]
 ) -> None:
-    made = Made(tmp_path, configured("ease", **settings), shop(400))
+    made = Made(tmp_path, configured("ease", **settings), shop(600))
 
     assert made.result.bundles == []
     assert made.costs == {}
