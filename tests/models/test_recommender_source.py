@@ -100,7 +100,7 @@ def test_what_the_user_has_acted_upon_is_proposed_only_where_it_is_listed() -> N
     scores = source.score(Questions.of_one(asked[0], made.vocabulary.codes([ord_of("c")])))
 
     assert found == [["b", "a"], ["c", "b"], ["b", "a"]]
-    assert made.proposed(2) == ["c", "b"]
+    assert made.names(made.source.recall([query("c")], 1)[0]) == ["c"]
     assert not np.isnan(scores).any(), "other sources may propose it, and it is shown"
 
 
