@@ -103,6 +103,11 @@ class Column:
         self._flat[cells] = values
         self._changed[cells] = True
 
+    def put_rows(self, rows: int | NDArray[np.integer], values: NDArray[Any]) -> None:
+        """Sets whole rows of a width above 1, each named once."""
+        self.values[rows] = values
+        self._changed.reshape(-1, self.spec.width)[rows] = True
+
     def mark(self, cells: NDArray[np.integer]) -> None:
         """Says that cells were changed in place, through `values`."""
         self._changed[cells] = True

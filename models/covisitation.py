@@ -16,6 +16,7 @@ import numpy as np
 
 from models.columns import ColumnSpec
 from models.decay import EMPTY, added, values
+from models.questions import MAX_PREVIOUS
 from models.tables import Table
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class CovisitationConfig:
             raise ValueError(f"num_slots: found {self.num_slots}, expected at least 2")
         if not self.query_weights or min((*self.learn_weights, *self.query_weights)) <= 0:
             raise ValueError("learn_weights, query_weights: expected weights above 0")
+        if max(len(self.learn_weights), len(self.query_weights)) > MAX_PREVIOUS:
+            raise ValueError(f"learn_weights, query_weights: expected at most {MAX_PREVIOUS}")
         if not self.strength > 0:
             raise ValueError(f"strength: found {self.strength}, expected one above 0")
 

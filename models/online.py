@@ -15,13 +15,16 @@ from models.click_head import ClickHead, ClickHeadConfig
 from models.context_popularity import ContextPopularity, ContextPopularityConfig
 from models.covisitation import Covisitation, CovisitationConfig
 from models.fresh import Fresh
+from models.item_factors import ItemFactors, ItemFactorsConfig
 from models.item_statistics import ItemStatistics, ItemStatisticsConfig
 from models.popularity import Popularity, PopularityConfig
 from models.rerank_features import rerank_feature_names
 from models.reranker import Reranker, RerankerConfig
 from models.sources import (
+    FACTORS,
     ContextSource,
     CovisitationSource,
+    FactorsSource,
     FreshSource,
     TrendingSource,
     VelocitySource,
@@ -48,7 +51,8 @@ class OnlineConfig:
 
     Attributes:
         initial_weights: Of the order in use until the re-ranker has learned a better one.
-        extra_sources: Names of further sources, those that bundles bring, that the re-ranker sees.
+        extra_sources: Names of further sources that the re-ranker sees: "factors", which is learned
+            here, and those that bundles bring.
         heads: Names of the heads whose log-odds it sees, of "click" and "choice".
     """
 
@@ -56,6 +60,7 @@ class OnlineConfig:
     popularity: PopularityConfig = field(default_factory=PopularityConfig)
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
     contexts: ContextPopularityConfig = field(default_factory=ContextPopularityConfig)
+    factors: ItemFactorsConfig = field(default_factory=ItemFactorsConfig)
     item_statistics: ItemStatisticsConfig = field(default_factory=ItemStatisticsConfig)
     click: ClickHeadConfig = field(default_factory=ClickHeadConfig)
     reranker: RerankerConfig = field(default_factory=RerankerConfig)
@@ -77,6 +82,11 @@ class OnlineConfig:
                 f"contexts.half_life_ms: found {self.contexts.half_life_ms}, expected one of "
                 f"popularity's, {half_lives_ms}"
             )
+
+    @property
+    def bundle_sources(self) -> tuple[str, ...]:
+        """Names of the sources that bundles bring."""
+        return tuple(name for name in self.extra_sources if name != FACTORS)
 
 
 class OnlineModels:
@@ -106,10 +116,11 @@ class OnlineModels:
         self.contexts = ContextPopularity(config.contexts)
         self.statistics = ItemStatistics(config.item_statistics)
         self.fresh = Fresh()
+        self.factors = ItemFactors(config.factors) if FACTORS in config.extra_sources else None
         self.click = ClickHead(config.click, num_click_weights)
         self.choice = choice
         self.sources = self._make_sources()
-        names = [*[source.name for source in self.sources], *config.extra_sources]
+        names = [*[source.name for source in self.sources], *config.bundle_sources]
         self.rerank_feature_names = rerank_feature_names(names, config.heads)
         self.reranker = Reranker(config.reranker, self.rerank_feature_names, config.initial_weights)
         # Rows of these tables are items.
@@ -118,6 +129,7 @@ class OnlineModels:
             self.covisitation.table,
             self.statistics.table,
             self.fresh.table,
+            *([] if self.factors is None else [self.factors.table]),
         )
         self.tables = TableSet(
             {
@@ -128,6 +140,7 @@ class OnlineModels:
                     *self.popularity.tables,
                     *self.contexts.tables,
                     *self.statistics.tables,
+                    *([] if self.factors is None else self.factors.tables),
                     self.click.table,
                     *self.reranker.tables,
                     *([] if choice is None else [choice.table]),
@@ -150,7 +163,16 @@ class OnlineModels:
                 ContextSource(contexts, position, popularity, index)
                 for position in range(len(contexts.names))
             ]
+        if self.factors is not None:
+            sources.append(FactorsSource(self.factors, popularity, _LONG_INDEX))
         return tuple(sources)
+
+    @property
+    def num_previous(self) -> int:
+        """How many of a user's last positive items are learned from or asked with, at most."""
+        covisitation = self.config.covisitation
+        num_recent = 0 if self.factors is None else self.factors.num_recent
+        return max(len(covisitation.learn_weights), len(covisitation.query_weights), num_recent)
 
     # ---- learning: the learner's instance only
 
@@ -178,6 +200,8 @@ class OnlineModels:
         self.popularity.learn(code, weight, time_ms)
         codes = [self.vocabulary.code(key) for key in previous]
         self.covisitation.learn(codes, code, weight, time_ms)
+        if self.factors is not None:
+            self.factors.learn(codes, code, weight)
         if context:
             self.contexts.learn(self.contexts.rows(context), code, weight, time_ms)
 
@@ -231,6 +255,8 @@ class OnlineModels:
         retired = self.vocabulary.retire()
         for owner in (self.popularity, self.covisitation, self.statistics, self.fresh):
             owner.drop(retired)
+        if self.factors is not None:
+            self.factors.drop(retired)
         self.contexts.drop(retired, self.vocabulary.num_rows)
 
     # ---- travelling

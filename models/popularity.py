@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,13 @@ class Popularity:
     ) -> NDArray[np.float64]:
         """Count of each item at `now_ms` (its own or one), for the half-life of that index."""
         return values(self._columns[index].values[codes], now_ms, self.half_lives_ms[index])
+
+    def log_counts(self, now_ms: int, index: int, floor: float) -> NDArray[np.float64]:
+        """Logarithm of every row's count, `floor` at least; -inf where nothing was ever counted."""
+        masses = self._columns[index].values
+        logs = (masses - now_ms / self.half_lives_ms[index]) * math.log(2)
+        np.maximum(logs, math.log(floor), out=logs, where=masses != EMPTY)
+        return logs
 
     def largest(self, num: int) -> NDArray[np.int64]:
         """The `num` items with the largest count of the first half-life, largest first."""

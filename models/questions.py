@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from models.side_features import Words
 
 T = TypeVar("T")
+
+MAX_PREVIOUS: Final = 32
+"""Most of a user's last positive items that a source may learn from: each action names them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from models.item_index import largest
 from models.questions import Questions, joined
 
 if TYPE_CHECKING:
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
     from models.context_popularity import ContextPopularity
     from models.covisitation import Covisitation
     from models.fresh import Fresh
+    from models.item_factors import ItemFactors
     from models.popularity import Popularity
     from models.questions import Query
+
+FACTORS = "factors"
+"""Name of the source that is in use only where it is configured."""
 
 _FLOOR = 1e-3
 """Actions that every item is credited with, so that logarithms stay finite."""
@@ -34,16 +39,16 @@ def _counts(popularity: Popularity, asked: Questions, index: int = 0) -> NDArray
     )
 
 
-def _shares(popularity: Popularity, asked: Questions) -> NDArray[np.float64]:
+def _shares(popularity: Popularity, asked: Questions, index: int = 0) -> NDArray[np.float64]:
     """Each item's share of all actions now; one action is credited to all items together."""
 
     def compute() -> NDArray[np.float64]:
-        total_B = np.array([popularity.total(query.now_ms) + 1.0 for query in asked.queries])
+        totals = [popularity.total(query.now_ms, index) + 1.0 for query in asked.queries]
         shares: NDArray[np.float64]
-        shares = (_counts(popularity, asked) + _FLOOR) / total_B[asked.owners]
+        shares = (_counts(popularity, asked, index) + _FLOOR) / np.array(totals)[asked.owners]
         return shares
 
-    return asked.once("shares", compute)
+    return asked.once(("shares", index), compute)
 
 
 class TrendingSource:
@@ -126,6 +131,64 @@ class CovisitationSource:
         shares = self._covisitation.shares(asked, _shares(self._popularity, asked))
         log_shares: NDArray[np.float64] = np.log(shares)
         return log_shares
+
+
+class FactorsSource:
+    """What the user's last items make likely: the logarithm of an item's share, and `lifts`.
+
+    The share is of the longer count: factors say how much likelier an item is than among the last
+    thousands of actions.
+    """
+
+    name = FACTORS
+
+    def __init__(self, factors: ItemFactors, popularity: Popularity, index: int) -> None:
+        """Names the count.
+
+        Args:
+            factors: Of items.
+            popularity: Counts over all users, of which
+            index: is the half-life that is looked at.
+        """
+        self._factors = factors
+        self._popularity = popularity
+        self._index = index
+
+    def recall(self, queries: Sequence[Query], num: int) -> list[NDArray[np.integer]]:
+        """The best of what has been acted on, but for the items that the user is known by.
+
+        Nothing for users of whose items nothing is known.
+        """
+        return [self._best(query, num) for query in queries]
+
+    def _best(self, query: Query, num: int) -> NDArray[np.integer]:
+        user_D = self._user(query)
+        if user_D is None or num < 1:
+            return _NOTHING
+        logs_N = self._popularity.log_counts(query.now_ms, self._index, _FLOOR)
+        scores_N = (logs_N + self._factors.all_lifts(user_D)).astype(np.float32)
+        # No action has taught how likely an item is after itself: factors would overrate it.
+        scores_N[[code for code in query.previous if code >= 0]] = -np.inf
+        best = largest(scores_N, num)
+        return best[scores_N[best] > -np.inf]
+
+    def score(self, asked: Questions) -> NDArray[np.float32]:
+        """NaN for users of whose items nothing is known."""
+        scores = np.full(len(asked), np.nan, np.float32)
+        log_shares = np.log(_shares(self._popularity, asked, self._index))
+        for index, query in enumerate(asked.queries):
+            user_D = self._user(query)
+            if user_D is not None:
+                part = asked.part(index)
+                lifts = self._factors.lifts(user_D, asked.codes[part])
+                scores[part] = log_shares[part] + lifts
+        return scores
+
+    def _user(self, query: Query) -> NDArray[np.float32] | None:
+        if self.name not in query.kept:
+            query.kept[self.name] = self._factors.user(query.previous)
+        user_D: NDArray[np.float32] | None = query.kept[self.name]
+        return user_D
 
 
 class FreshSource:

@@ -28,6 +28,7 @@ from models.ranker_bundle import RankerHead
 from models.retrieval import RetrievalConfig
 from models.side_features import SideFeatures
 from models.slate_ranker import SERVABLE_RANKERS, SlateShape
+from models.sources import FACTORS
 from streams.config_reader import Problem, Secret, read_section
 from streams.evaluation_config import EvaluationConfig
 from streams.metric_families import COUNTING_SOURCES, EXTRA_SOURCES
@@ -108,7 +109,7 @@ class Config:
         self.fold_rules()
         extra = self.online.extra_sources
         named = (
-            ("online.extra_sources", extra, EXTRA_SOURCES),
+            ("online.extra_sources", extra, {FACTORS, *EXTRA_SOURCES}),
             # The transformer has a limit by default, whether or not it is a source.
             ("retrieval.limits", self.retrieval.limits, {*COUNTING_SOURCES, "transformer", *extra}),
             ("features.sources", self.features.sources, {*COUNTING_SOURCES, *extra}),

@@ -92,7 +92,7 @@ class ModelsFeed:
         self._live = live
         self._metrics = metrics
         self._ranker = ranker
-        names = live.online.config.extra_sources + (() if ranker is None else (ranker.name,))
+        names = live.online.config.bundle_sources + (() if ranker is None else (ranker.name,))
         self._name_of_kind = {kind_of_model(name): name for name in names}
         self._latest: dict[Place, Announcement] = {}
         self._announced = asyncio.Event()

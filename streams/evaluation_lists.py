@@ -105,7 +105,7 @@ class Judge:
             [asked],
             self._live,
             table=self._table,
-            num_previous=self._live.online.covisitation.num_previous,
+            num_previous=self._live.online.num_previous,
         )
         # No event causes it; each moment draws anew where lists are drawn.
         trigger = Trigger(f"{offset}", context)

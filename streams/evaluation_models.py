@@ -58,7 +58,7 @@ class EvaluationModels:
         self._schedule = TrainingSchedule(config.evaluation.model_interval_s * 1000)
         self._models = {
             name: _Model(name, config.evaluation.model_seed)
-            for name in config.online.extra_sources
+            for name in config.online.bundle_sources
             if name != TRANSFORMER
         }
 

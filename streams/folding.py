@@ -22,9 +22,6 @@ from featurestore.state import EMPTY_STATE, UserState
 from streams.decoding import DecodedEvent
 from streams.engine import Record
 
-NUM_PREVIOUS: Final = 3
-"""How many preceding positive items an action names: co-visitation counts so many steps back."""
-
 # Bound for the loop: asking a class of the enum module for a member costs a call.
 _OK: Final = Outcome.OK
 _DUPLICATE: Final = Outcome.DUPLICATE
@@ -74,7 +71,10 @@ class FoldedChunk:
 
 
 def fold_chunk(
-    events: Sequence[DecodedEvent], states: Mapping[UserId, UserState], rules: FoldRules
+    events: Sequence[DecodedEvent],
+    states: Mapping[UserId, UserState],
+    rules: FoldRules,
+    num_previous: int = 0,
 ) -> FoldedChunk:
     """Fold events of one partition into their users' states.
 
@@ -82,6 +82,7 @@ def fold_chunk(
         events: In offset order.
         states: The states of their users; a user who is missing is new.
         rules: Of the fold.
+        num_previous: How many preceding positive items an action names.
     """
     current: dict[UserId, UserState] = {}
     steps: list[Step] = []
@@ -92,7 +93,7 @@ def fold_chunk(
         event = decoded.event
         user_id = event.user_id
         before = current.get(user_id) or states.get(user_id, EMPTY_STATE)
-        previous = _previous(before, event, rules.table)
+        previous = _previous(before, event, rules.table, num_previous)
         folded = fold(before, event, rules)
         if (outcome := folded.outcome) is not _OK:
             others[type(event), outcome] += 1
@@ -116,12 +117,14 @@ def fold_chunk(
     return FoldedChunk(current, steps, list(triggers.values()), _outcomes(num_events, others))
 
 
-def _previous(before: UserState, event: Event, table: ActionTable) -> Sequence[int]:
+def _previous(
+    before: UserState, event: Event, table: ActionTable, num_previous: int
+) -> Sequence[int]:
     if not isinstance(event, Action) or event.item_id is None:
         return ()
     if table.spec(event.action).effect is not _POSITIVE:
         return ()
-    return before.previous_positive_keys(NUM_PREVIOUS, table)
+    return before.previous_positive_keys(num_previous, table)
 
 
 def _outcomes(

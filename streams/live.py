@@ -165,7 +165,7 @@ class LiveModels:
         """Ask another model of a finished log from the next chunk on; the challenger asks it, too.
 
         Args:
-            source: Of a name in `OnlineConfig.extra_sources`, over `online.vocabulary`.
+            source: Of a name in `OnlineConfig.bundle_sources`, over `online.vocabulary`.
             digest: Of its bundle.
         """
         self._put(source.name, Loaded(digest, source))
@@ -192,7 +192,7 @@ class LiveModels:
             *self.online.sources,
             *(
                 self.loaded[name].source if name in self.loaded else AbsentSource(name)
-                for name in self.online.config.extra_sources
+                for name in self.online.config.bundle_sources
             ),
         )
 

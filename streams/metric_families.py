@@ -23,6 +23,7 @@ from models.ranker_bundle import RANKER_PREFIX
 from models.recommender import KIND_PREFIX
 from models.registry import SERVABLE
 from models.slate_ranker import SERVABLE_RANKERS
+from models.sources import FACTORS
 from models.tables import DeltaOutcome
 from streams.announcements import Decision, Role
 from streams.attribution import JoinOutcome
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 PREFIX: Final = "recsys"
 
 COUNTING_SOURCES: Final = ("covisitation", "trending", "fresh")
-"""Recall sources of the seconds clock, as lists, configuration and metrics name them."""
+"""Recall sources of the seconds clock, as lists, configuration and metrics name them; beside them
+stands `FACTORS`, where it is configured."""
 
 EXTRA_SOURCES: Final = ("transformer", *SERVABLE)
 """Those that a bundle brings."""
@@ -67,7 +69,7 @@ LABEL_VALUES: Final[Mapping[str, frozenset[str]]] = {
     "path": frozenset({"user", "online", "deep"}),
     "agent": frozenset({"worker", "learner", "trainer", "replica", "items", "models"}),
     "error": frozenset({"redis", "kafka", "fenced", "checkpoint", "refused", "internal"}),
-    "source": frozenset({*COUNTING_SOURCES, *EXTRA_SOURCES, "none"}),
+    "source": frozenset({*COUNTING_SOURCES, FACTORS, *EXTRA_SOURCES, "none"}),
     "command": frozenset(
         {"checkpoint", "load", "commit", "base", "delta", "deltas", "shared", "list"}
     ),

@@ -124,7 +124,7 @@ class Targets:
             offset: Of the event.
         """
         asked = Asked(event.user_id, state, max(event.ts_ms, state.clock_ms), event.context)
-        num_previous = self._live.online.covisitation.num_previous
+        num_previous = self._live.online.num_previous
         (query,) = queries_of([asked], self._live, table=self._table, num_previous=num_previous)
         trigger = Trigger(event.event_id, event.context)
         request = ListRequest(event.user_id, state, _PARTITION, offset, trigger)

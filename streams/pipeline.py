@@ -170,7 +170,8 @@ class Pipeline:
             computed_at_ms: The wall clock, written into lists.
             laps: Takes the time of each stage.
         """
-        folded = [fold_chunk(one.chunk.events, one.states, self._rules) for one in chunks]
+        rules, num = self._rules, live.online.num_previous
+        folded = [fold_chunk(one.chunk.events, one.states, rules, num) for one in chunks]
         laps.lap("fold")
         shown = [_shown(one) for one in folded]
         wanted = [self._wanted(*one) for one in zip(chunks, folded, strict=True)]
@@ -282,8 +283,8 @@ class Pipeline:
         ).listings[0]
 
     def _queries(self, asked: Sequence[Asked], live: LiveModels) -> list[Query]:
-        num_previous = live.online.covisitation.num_previous
-        return queries_of(asked, live, table=self._table, num_previous=num_previous)
+        num = live.online.num_previous
+        return queries_of(asked, live, table=self._table, num_previous=num)
 
     def _rows(
         self,

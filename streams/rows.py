@@ -18,6 +18,7 @@ from featurestore.events import Action, Context, Impression
 from featurestore.keys import item_key, item_keys
 from featurestore.state import UserState
 from models.context_popularity import circumstances
+from models.questions import MAX_PREVIOUS
 from streams.examples import (
     NO_ITEM,
     ActionRow,
@@ -27,11 +28,11 @@ from streams.examples import (
     SlateRow,
     VisitRow,
 )
-from streams.folding import NUM_PREVIOUS, Step
+from streams.folding import Step
 from streams.list_requests import LoggedSlate, RivalLists, ShownFeatures
 from streams.sections import ContributionConfig
 
-_PACKED: Final = [struct.Struct(f"<{num}Q").pack for num in range(NUM_PREVIOUS + 1)]
+_PACKED: Final = [struct.Struct(f"<{num}Q").pack for num in range(MAX_PREVIOUS + 1)]
 _NOTHING: Final[dict[str, str]] = {}
 # Bound for `action_row`: asking a class of the enum module for a member costs a call.
 _POSITIVE: Final = Effect.POSITIVE

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -74,8 +75,9 @@ class TrainingData:
         self.history = History(capacity)
         self.counters = CounterLog(capacity=counter_rows)
         self.newest_ms = 0
-        # No click head: its rows are not read here.
-        self._online = OnlineModels(config, num_click_weights=1, key_of=item_key)
+        # No click head, whose rows are not read here, and no factors: the counters alone are asked.
+        counters = replace(config, extra_sources=())
+        self._online = OnlineModels(counters, num_click_weights=1, key_of=item_key)
         by_name = {source.name: source for source in self._online.sources}
         self._trending: Source = by_name["trending"]
         self._covisitation: Source = by_name["covisitation"]

@@ -95,10 +95,11 @@ def produce_records(bootstrap: str, topic: str, records: Sequence[ExamplesRecord
     producer.close()
 
 
-def learned_offline(bootstrap: str, topic: str) -> OnlineModels:
+def learned_offline(bootstrap: str, topic: str, config: Config = CONFIG) -> OnlineModels:
     """What a fold of the topic's log learns, without learner, store or deltas."""
-    online = CONFIG.online_models()
-    fold = LearnerFold(online, CONFIG.attribution, layout=LAYOUT, topic_id="any")
+    online = config.online_models()
+    layout = config.layout_digest(online)
+    fold = LearnerFold(online, config.attribution, layout=layout, topic_id="any")
     for offset, value in enumerate(values_of(bootstrap, topic)[0]):
         fold.fold(decode_record(value or b""), offset)
     return online
@@ -110,14 +111,14 @@ def same_tables(first: OnlineModels, second: OnlineModels) -> bool:
     return first.snapshot() == second.snapshot()
 
 
-def replica_of(redis_url: str) -> OnlineModels:
+def replica_of(redis_url: str, config: Config = CONFIG) -> OnlineModels:
     """What a worker that reads base and deltas now would hold."""
-    return asyncio.run(_replica(redis_url))
+    return asyncio.run(_replica(redis_url, config))
 
 
-async def _replica(redis_url: str) -> OnlineModels:
+async def _replica(redis_url: str, config: Config) -> OnlineModels:
     store = RedisStore.connect(redis_url)
-    online = CONFIG.online_models()
+    online = config.online_models()
     try:
         base = await store.load_base()
         if base is not None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from models.context_popularity import ContextPopularityConfig
 from models.errors import SnapshotRefused
+from models.item_factors import ItemFactorsConfig
 from models.online import OnlineConfig, OnlineModels
 from models.popularity import PopularityConfig
 from models.ranking import best_first
@@ -21,7 +22,7 @@ from models.vocabulary import VocabularyConfig
 
 NOW_MS = 1_700_000_000_000
 NUM_WEIGHTS = 12
-RETRIEVAL = RetrievalConfig(limits={"trending": 5, "covisitation": 5, "fresh": 2})
+RETRIEVAL = RetrievalConfig(limits={"trending": 5, "covisitation": 5, "fresh": 2, "factors": 5})
 
 
 def key_of(item_id: str) -> int:
@@ -30,7 +31,9 @@ def key_of(item_id: str) -> int:
 
 def new_models(max_items: int = 1000) -> OnlineModels:
     config = OnlineConfig(
-        vocabulary=VocabularyConfig(max_items=max_items, retire_share=0.25), extra_sources=()
+        vocabulary=VocabularyConfig(max_items=max_items, retire_share=0.25),
+        factors=ItemFactorsConfig(num_factors=4, num_drawn=4, num_drawn_from=16),
+        extra_sources=("factors",),
     )
     return OnlineModels(config, num_click_weights=NUM_WEIGHTS, key_of=key_of)
 
@@ -199,8 +202,13 @@ def test_a_snapshot_of_another_configuration_is_refused_and_changes_nothing() ->
     before = models.snapshot()
     for other in (
         OnlineConfig(popularity=PopularityConfig(half_lives_ms=(1000, 1_800_000))),
-        OnlineConfig(extra_sources=("another",)),
-        OnlineConfig(contexts=ContextPopularityConfig(names=("city",)), extra_sources=()),
+        OnlineConfig(extra_sources=("factors", "another")),
+        OnlineConfig(extra_sources=()),
+        OnlineConfig(
+            factors=ItemFactorsConfig(num_factors=4, num_drawn=4, num_drawn_from=17),
+            extra_sources=("factors",),
+        ),
+        OnlineConfig(contexts=ContextPopularityConfig(names=("city",)), extra_sources=("factors",)),
     ):
         payload = OnlineModels(other, num_click_weights=NUM_WEIGHTS, key_of=key_of).snapshot()
         with pytest.raises(SnapshotRefused, match="another configuration"):

@@ -49,7 +49,7 @@ def new_online() -> OnlineModels:
         num_pulled=1,
     )
     return OnlineModels(
-        OnlineConfig(),
+        OnlineConfig(extra_sources=("transformer", "factors")),
         num_click_weights=NUM_WEIGHTS,
         key_of=item_key,
         choice=ChoiceHead(prior, meaning="test"),

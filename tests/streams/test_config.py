@@ -132,10 +132,14 @@ def test_sources_are_those_that_bundles_can_bring_and_only_they_get_a_limit() ->
     sources = "online.extra_sources=['transformer', 'als']"
     chosen = config_of({}, {}, [sources, "retrieval.limits.als=40", "features.sources=['als']"])
     assert chosen.retrieval.limits["als"] == 40
+    factors = ["online.extra_sources=['transformer', 'factors']", "retrieval.limits.factors=40"]
+    assert config_of({}, {}, factors).online_models().factors is not None
     refused = {
         "online.extra_sources=['popularity']": "extra_sources among als, .*found popularity",
         "online.extra_sources=['als']": "features.sources among .*found transformer",
         "retrieval.limits.als=40": "retrieval.limits among .*found als",
+        "retrieval.limits.factors=40": "retrieval.limits among .*found factors",
+        "features.sources=['factors']": "features.sources among .*found factors",
     }
     for override, said in refused.items():
         with pytest.raises(ConfigRefused, match=said):
