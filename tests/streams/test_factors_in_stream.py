@@ -128,7 +128,9 @@ def test_what_is_proposed_are_the_best_scores_and_never_what_nobody_has_acted_on
     assert some.tolist() == np.argsort(-scores, kind="stable")[:7].tolist()
     (every,) = source_of(live).recall([query], 1000)
     assert sorted(every.tolist()) == [
-        code for code in codes if live.online.vocabulary.item_id(code) not in ("untouched", "a3")
+        code
+        for code in codes.tolist()
+        if live.online.vocabulary.item_id(code) not in ("untouched", "a3")
     ]
 
 
