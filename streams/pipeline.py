@@ -23,13 +23,7 @@ from streams.choosing import ChoiceFeaturer
 from streams.chunks import Chunk
 from streams.examples import EXAMPLES_VERSION, ExamplesRecord, Row
 from streams.folding import FoldedChunk, Step, fold_chunk
-from streams.list_requests import (
-    Listing,
-    ListRequest,
-    Shown,
-    ShownFeatures,
-    Trigger,
-)
+from streams.list_requests import Listing, ListRequest, Shown, ShownFeatures, Trigger
 from streams.listing import ListBuilder
 from streams.live import LiveModels
 from streams.queries import Asked, queries_of
