@@ -82,7 +82,7 @@ class ItemFactorsConfig:
             ValueError: Naming every bad setting.
         """
         checks = [
-            (self.num_factors >= 1, "num_factors: expected at least 1"),
+            (self.num_factors >= 2, "num_factors: expected at least 2"),
             (self.rate > 0, "rate: expected more than 0"),
             (self.num_drawn >= 1, "num_drawn: expected at least 1"),
             (self.num_drawn_from >= self.num_drawn, "num_drawn_from: expected num_drawn or more"),
@@ -106,6 +106,8 @@ class ItemFactors:
                 ColumnSpec(name="factors", dtype="float32", width=config.num_factors),
                 ColumnSpec(name="squares", dtype="float32"),
             ],
+            # What a user's mean is made of; the other settings say how factors are learned.
+            meaning=(config.num_recent, config.recency),
         )
         self._last = Table(
             "factors_last",

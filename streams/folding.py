@@ -74,7 +74,7 @@ def fold_chunk(
     events: Sequence[DecodedEvent],
     states: Mapping[UserId, UserState],
     rules: FoldRules,
-    num_previous: int = 0,
+    num_previous: int,
 ) -> FoldedChunk:
     """Fold events of one partition into their users' states.
 

@@ -75,8 +75,9 @@ class TrainingData:
         self.history = History(capacity)
         self.counters = CounterLog(capacity=counter_rows)
         self.newest_ms = 0
-        # No click head, whose rows are not read here, and no factors: the counters alone are asked.
-        counters = replace(config, extra_sources=())
+        # No click head, whose rows are not read here, and no factors: the counters alone are asked,
+        # each by its own score, so that no weight is needed, of a source that is left out least.
+        counters = replace(config, extra_sources=(), initial_weights={})
         self._online = OnlineModels(counters, num_click_weights=1, key_of=item_key)
         by_name = {source.name: source for source in self._online.sources}
         self._trending: Source = by_name["trending"]

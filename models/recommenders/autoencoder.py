@@ -82,7 +82,10 @@ class AutoencoderRecommender(PassRecommender[BagAutoencoder]):
     def scores(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:
         bags, weight_Z = read_bags(sequences, self._half_life)
         moments = Moments(
-            context_rows([sequence.contexts for sequence in sequences], self.side),
+            context_rows(
+                [sequence.contexts if self.side.context else () for sequence in sequences],
+                self.side,
+            ),
             moment_clocks(sequences, self.side),
             np.zeros(len(sequences), np.float32),
         )

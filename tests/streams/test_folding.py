@@ -26,7 +26,7 @@ def test_an_impression_is_seen_on_the_state_just_before_it() -> None:
         click("u1", "i1", START_MS), shown("u1", START_MS + 1), click("u1", "i2", START_MS + 2)
     )
 
-    steps = fold_chunk(events, {}, RULES).steps
+    steps = fold_chunk(events, {}, RULES, 3).steps
 
     assert steps[1].before.num_actions == 1
     assert steps[1].before.shown == b""
@@ -39,7 +39,7 @@ def test_a_repeated_delivery_counts_once_and_leaves_no_step() -> None:
         click("u1", "i1", START_MS, event_id="e"), click("u1", "i1", START_MS, event_id="e")
     )
 
-    chunk = fold_chunk(events, {}, RULES)
+    chunk = fold_chunk(events, {}, RULES, 3)
 
     assert len(chunk.steps) == 1
     assert chunk.outcomes == {("action", "ok"): 1, ("action", "duplicate"): 1}
@@ -48,7 +48,7 @@ def test_a_repeated_delivery_counts_once_and_leaves_no_step() -> None:
 def test_a_late_event_counts_where_it_stands() -> None:
     events = decoded(visit("u1", START_MS), click("u1", "i1", START_MS - 60_000))
 
-    chunk = fold_chunk(events, {}, RULES)
+    chunk = fold_chunk(events, {}, RULES, 3)
 
     assert chunk.outcomes == {("visit", "ok"): 1, ("action", "late"): 1}
     assert chunk.steps[1].after.clock_ms == START_MS
@@ -63,7 +63,7 @@ def test_the_trigger_is_the_last_action_or_visit_and_never_an_impression() -> No
         shown("u3", START_MS),
     )
 
-    chunk = fold_chunk(events, {}, RULES)
+    chunk = fold_chunk(events, {}, RULES, 3)
 
     assert [(step.event.user_id, step.record.offset) for step in chunk.triggers] == [
         ("u2", 1),
@@ -82,19 +82,19 @@ def test_chunk_boundaries_do_not_change_states(cut: int) -> None:
         click("u1", "i2", START_MS),
         visit("u2", START_MS + 9),
     )
-    whole = fold_chunk(events, {}, RULES).states
+    whole = fold_chunk(events, {}, RULES, 3).states
 
-    first = fold_chunk(events[:cut], {}, RULES).states
-    second = fold_chunk(events[cut:], first, RULES).states
+    first = fold_chunk(events[:cut], {}, RULES, 3).states
+    second = fold_chunk(events[cut:], first, RULES, 3).states
 
     assert {**first, **second} == whole
 
 
 def test_a_known_user_goes_on_from_the_given_state() -> None:
-    known = fold_chunk(decoded(click("u1", "i1", START_MS)), {}, RULES).states
+    known = fold_chunk(decoded(click("u1", "i1", START_MS)), {}, RULES, 3).states
 
-    chunk = fold_chunk(decoded(click("u1", "i2", START_MS + 1)), known, RULES)
+    chunk = fold_chunk(decoded(click("u1", "i2", START_MS + 1)), known, RULES, 3)
 
     assert chunk.steps[0].before is known[UserId("u1")]
     assert chunk.states[UserId("u1")].num_actions == 2
-    assert fold_chunk(decoded(visit("u9", 1)), known, RULES).steps[0].before is EMPTY_STATE
+    assert fold_chunk(decoded(visit("u9", 1)), known, RULES, 3).steps[0].before is EMPTY_STATE

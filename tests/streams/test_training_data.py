@@ -263,6 +263,13 @@ def test_a_folder_of_another_log_is_left_aside(tmp_path: Path) -> None:
     assert_reads_from_the_start(data)
 
 
+def test_a_weight_of_a_source_that_bundles_bring_is_none_of_its_business() -> None:
+    weighted = OnlineConfig(initial_weights={"covisitation": 1.0, "transformer": 0.5})
+    data = TrainingData(weighted, topic_id="topic", capacity=1000, counter_rows=1000)
+    data.append(one_by_one(shop(1))[0], 0)
+    assert data.history.offset == 1
+
+
 def test_counters_of_another_configuration_are_left_aside(tmp_path: Path) -> None:
     data_of(one_by_one(shop(10))).save(tmp_path / "saved")
     slower = OnlineConfig(covisitation=CovisitationConfig(half_life_ms=7_200_000))

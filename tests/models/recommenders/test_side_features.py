@@ -1,5 +1,6 @@
 """Planted logs that only a model which reads side features can answer."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,15 @@ def test_the_device_decides_what_is_listed(name: str) -> None:
     for device, scores in zip("md", model.scores(asked), strict=True):
         best = names_of_best(model.item_ids, scores, 8)
         assert {category_of(item) for item in best} == {device}
+
+
+def test_an_autoencoder_of_whole_bags_is_asked_in_contexts_that_it_does_not_read() -> None:
+    model = new_recommender("autoencoder", **{**_SMALL["autoencoder"], "reads_moments": False})
+    for _ in model.fit(by_device()):
+        pass
+    asked = model.sequence("new", ["m1", "d2"])
+    scores = model.scores([replace(asked, contexts=codes) for codes in ((), (3,), (3, 5))])
+    assert np.array_equal(scores, np.repeat(scores[:1], 3, axis=0))
 
 
 @pytest.mark.parametrize("name", _WITH_CONTEXT)
