@@ -14,7 +14,7 @@ from featurestore.redis_store import RedisStore
 from featurestore.store import BEFORE_ALL_DELTAS, Base
 from models.online import OnlineModels
 from models.tables import DeltaOutcome
-from streams.config import Config
+from streams.config import Config, config_of
 from streams.examples import ExamplesRecord, decode_record, encode_record
 from streams.learner_fold import LearnerFold
 from tests.integration.roles import RoleProcess
@@ -26,7 +26,9 @@ _LEARNER = (
     "from streams.config import load_config; from streams.learner import run_learner;"
     "sys.exit(run_learner(load_config(None, os.environ, sys.argv[1:])))"
 )
-CONFIG = Config()
+# As the logs of examples have it: with every model of the seconds clock.
+_EXTRA_SOURCES = ["transformer", "factors"]
+CONFIG: Config = config_of({"online": {"extra_sources": _EXTRA_SOURCES}})
 LAYOUT = CONFIG.layout_digest(CONFIG.online_models())
 NUM_PARTITIONS = 3
 
@@ -38,7 +40,7 @@ def running_learner(
     """Run a learner on the topic with this prefix; `a__b=value` is the setting `a.b`."""
     values = {"learner__delta_interval_s": 0.1, "learner__base_interval_s": 0.7, **settings}
     overrides = [f"kafka.topics.{name}={prefix}{name}" for name in ("examples", "items", "models")]
-    overrides += [f"learner.group={prefix}learner"]
+    overrides += [f"learner.group={prefix}learner", f"online.extra_sources={_EXTRA_SOURCES}"]
     overrides += [f"{key.replace('__', '.')}={value}" for key, value in values.items()]
     learner = RoleProcess(
         name="learner",
