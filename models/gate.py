@@ -106,7 +106,7 @@ def judge(
     decision = Decision.KEEP if high < 0 else Decision.PROMOTE
     reason = (
         f"{measure} {score:.4f} against {other:.4f} on {num_targets} {targets}: difference "
-        f"{score - other:+.4f}, {config.confidence:.0%} interval {low:+.4f} to {high:+.4f}"
+        f"{score - other:+.4f}, {100 * config.confidence:.4g} % interval {low:+.4f} to {high:+.4f}"
     )
     return Verdict(decision=decision, reason=reason, candidate=score, incumbent=other)
 

@@ -84,10 +84,11 @@ class RankerHead:
         ranker = self.untrained()
         settings, expected = dict(bundle.config.settings), self._settings(ranker)
         if settings != expected:
-            odd = [key for key in expected if settings.get(key) != expected[key]]
+            keys = sorted({*settings, *expected})
+            odd = [key for key in keys if settings.get(key) != expected.get(key)]
             raise BundleRefused(
                 f"{bundle.folder}: {self.name} of {', '.join(odd)} "
-                f"{[settings.get(key) for key in odd]} found, {[expected[key] for key in odd]} "
+                f"{[settings.get(key) for key in odd]} found, {[expected.get(key) for key in odd]} "
                 "expected: it was trained under another configuration of the features or of "
                 "itself; train anew (`headrace train`)"
             )

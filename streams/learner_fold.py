@@ -228,7 +228,9 @@ class LearnerFold:
                         deadline_ms=now_ms + self._window_ms,
                         bundle=new.record.bundle,
                         row=row,
-                        items=items,
+                        # Not the record's: one slate must not keep all of its items.
+                        items={index: items[index] for index in (*row.items, *row.listed)}
+                        | {index: items[index] for index in row.challenger_listed},
                     )
                     self._rivals.open(rivals)
                 case ChoiceRow():

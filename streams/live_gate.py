@@ -23,6 +23,7 @@ with the process and with every new pair.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
@@ -93,7 +94,8 @@ class LiveGate:
         self._begin(0.0)
 
     def _begin(self, now_s: float) -> None:
-        self._compared: list[Compared] = []
+        # With too few users for a look, the newest ones stand for all.
+        self._compared: deque[Compared] = deque(maxlen=self._config.max_compared)
         self._since_s = now_s
         self._num_looks = 0
         self._is_decided = False

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 PartitionKey: TypeAlias = tuple[str, int]
 """Topic id and number of a partition of `events`: a recreated topic is another one."""
@@ -44,6 +44,7 @@ class Waiting(Protocol):
 
 
 SlateT = TypeVar("SlateT", bound=Waiting)
+_NUM_SPARE: Final = 1_000
 
 
 class OpenSlates(Generic[SlateT]):
@@ -81,9 +82,13 @@ class OpenSlates(Generic[SlateT]):
 
     def close(self, slate: SlateT) -> None:
         """Take out an open slate that was answered or replaced."""
+        partition = slate.partition
         slate.is_open = False
         self._num_open -= 1
-        self._num_open_by_partition[slate.partition] -= 1
+        self._num_open_by_partition[partition] -= 1
+        # Behind one that waits long, any number of closed ones would be kept.
+        _tidy(self._in_order, self._num_open)
+        _tidy(self._of_partition[partition], self._num_open_by_partition[partition])
 
     def expire(self, partition: PartitionKey, now_ms: int) -> list[SlateT]:
         """Close and return the partition's slates whose deadline has passed, oldest first.
@@ -128,3 +133,11 @@ class OpenSlates(Generic[SlateT]):
         slate = queue.popleft()
         self.close(slate)
         return slate
+
+
+def _tidy(queue: deque[SlateT], num_open: int) -> None:
+    """Drop closed slates once they outnumber the open ones: each costs the same on average."""
+    if len(queue) > 2 * num_open + _NUM_SPARE:
+        still_open = [one for one in queue if one.is_open]
+        queue.clear()
+        queue.extend(still_open)

@@ -112,10 +112,10 @@ class RankerRound:
 
     def _judged(self, candidate: SlateRanker, clicked: Sequence[AnsweredSlate]) -> Verdict:
         users = np.array([hash_user(one.user_id) for one in clicked], np.uint64)
-        mine_P = ranks_of_clicks(candidate, clicked)
+        mine_P = gains_of_clicks(candidate, clicked)
         theirs_P = None
         if self.incumbent is not None:
-            theirs_P = ranks_of_clicks(self.head.load(self.incumbent), clicked)
+            theirs_P = gains_of_clicks(self.head.load(self.incumbent), clicked)
         verdict = judge(mine_P, theirs_P, users, self._gate, targets=_TARGETS)
         self._metrics.models.eval_score.of(self.head.kind, "mrr").set(verdict.candidate)
         return verdict
@@ -140,10 +140,10 @@ class RankerRound:
         self._metrics.training.run_duration.of(phase).observe(time.monotonic() - begun_s)
 
 
-def ranks_of_clicks(
+def gains_of_clicks(
     ranker: SlateRanker, clicked: Sequence[AnsweredSlate]
 ) -> npt.NDArray[np.float64]:
-    """Return where a ranker puts the best clicked item of each slate, from 1; of equals, between.
+    """Return the reciprocal rank of the best clicked item of each slate; of equals, the middle's.
 
     Args:
         ranker: Knows the positions.
@@ -152,6 +152,8 @@ def ranks_of_clicks(
     ranks = np.ones(len(clicked))
     for place, slate in enumerate(clicked):
         predicted = ranker.predicted(slate.relevance, slate.examination)
+        # What is no number ranks last.
+        predicted = np.nan_to_num(predicted, nan=-np.inf)
         best = predicted[slate.labels].max()
         ranks[place] += (predicted > best).sum() + ((predicted == best).sum() - 1) / 2
-    return ranks
+    return 1 / ranks

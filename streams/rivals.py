@@ -11,7 +11,7 @@ Nothing is learned from it, so a restart need not refill it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from zlib import crc32
@@ -53,7 +53,7 @@ class Compared(NamedTuple):
 class RivalSlate:
     """The lists of one moment that wait for the user's next positive action.
 
-    `items` are the record's, to which the row's indices refer; `bundle` is the one in use.
+    `items` are those to which the row's indices refer; `bundle` is the one in use.
     """
 
     partition: PartitionKey
@@ -61,7 +61,7 @@ class RivalSlate:
     deadline_ms: int
     bundle: str
     row: RivalRow
-    items: Sequence[str]
+    items: Mapping[int, str]
     is_open: bool = True
 
     def compared(self, item_id: str) -> Compared:

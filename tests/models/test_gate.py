@@ -18,7 +18,7 @@ def test_worse_bundle_is_refused_with_the_figures() -> None:
     assert verdict.incumbent is not None
     assert verdict.candidate < verdict.incumbent
     assert "1200 held-out" in verdict.reason
-    assert "95% interval -" in verdict.reason
+    assert "95 % interval -" in verdict.reason
 
 
 def test_better_bundle_is_promoted() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import ref
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,3 +91,19 @@ def test_a_refill_from_any_step_holds_what_was_opened_since(
         return {slate.record_offset for slate in slates.drain()}
 
     assert open_slates(start) == {step for step in open_slates(0) if step >= start}
+
+
+def test_answered_slates_are_not_kept_behind_one_that_waits() -> None:
+    slates: OpenSlates[Slate] = OpenSlates(SlateCaps())
+    slates.add(Slate(P0, 0, 10))
+
+    def answered_at(offset: int) -> ref[Slate]:
+        slate = Slate(P0, offset, 10)
+        slates.add(slate)
+        slates.close(slate)
+        return ref(slate)
+
+    answered = [answered_at(offset) for offset in range(1, 5_000)]
+    assert sum(one() is not None for one in answered) < 1_100
+    assert [slate.record_offset for slate in slates.expire(P0, 11)] == [0]
+    assert len(slates) == 0

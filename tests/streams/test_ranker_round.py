@@ -16,7 +16,7 @@ from models.gate import GateConfig
 from models.ranker_bundle import RankerHead
 from streams.metrics import TrainerMetrics
 from streams.one_process import OneProcess
-from streams.ranker_round import RankerRound, ranks_of_clicks
+from streams.ranker_round import RankerRound, gains_of_clicks
 from streams.training_round import Trained
 from tests.streams.priced_slates import STEP_MS, answered_events
 from tests.streams.taught import config
@@ -134,4 +134,4 @@ def test_equals_share_their_places(room: Room) -> None:
     room.take(answered_events(20, wants_cheap=True))
     slate = room.round.slates.newest()[0]._replace(labels=np.array([False, True, False]))
     for predicted, rank in (((3, 2, 1), 2.0), ((2, 2, 2), 2.0), ((1, 2, 2), 1.5)):
-        assert ranks_of_clicks(Says(*predicted), [slate]).tolist() == [rank]  # type: ignore[arg-type]
+        assert gains_of_clicks(Says(*predicted), [slate]).tolist() == [1 / rank]  # type: ignore[arg-type]
