@@ -79,7 +79,7 @@ class ListBuilder:
         return _is_drawn(self._sampled_below, user_id, partition, offset)
 
     def is_compared(self, request: ListRequest) -> bool:
-        """Whether a list is compared with a challenger's; the same for every replay."""
+        """Whether a list is compared with a challenger's, where one is made and there is one."""
         return _is_drawn(self._compared_below, request.user_id, request.partition, request.offset)
 
     def build(
@@ -127,10 +127,14 @@ class ListBuilder:
     ) -> list[Ranked]:
         """Return what lists would be made of."""
         live.follow()
-        proposals = self._propose(requests, queries, live)
-        asked = [request.asked() for request in requests]
-        seen = self._scorer.see(NOTHING_SHOWN, asked, proposals, live)
-        return self._rank(requests, seen, live)
+        ranked: list[Ranked] = []
+        for _, part in _batches(NOTHING_SHOWN, len(requests)):
+            live.recall_followers(queries[part])
+            proposals = self._propose(requests[part], queries[part], live)
+            asked = [request.asked() for request in requests[part]]
+            seen = self._scorer.see(NOTHING_SHOWN, asked, proposals, live)
+            ranked += self._rank(requests[part], seen, live)
+        return ranked
 
     def logits(self, ranked: Ranked, live: LiveModels) -> npt.NDArray[np.float64]:
         """By what the candidates of a list were ordered, as what adds up with noise."""
