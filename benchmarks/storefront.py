@@ -154,16 +154,22 @@ def run(settings: Settings, config: Config, *, live_hours: float) -> Report:
     return for_settings(settings, shop.tally.sums_UM)
 
 
-def main() -> None:
-    """Run every seed, and print a line for each and their mean."""
+def arguments_of_shops(description: str | None) -> argparse.ArgumentParser:
+    """Return what a benchmark that goes through shops asks for."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=description, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--live-hours", type=float, default=2.0)
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="of the shop"
     )
+    return parser
+
+
+def main() -> None:
+    """Run every seed, and print a line for each and their mean."""
+    parser = arguments_of_shops(__doc__)
     parser.add_argument("--config-set", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     config = load_config(DEMO_CONFIG, {}, arguments.config_set)

@@ -20,7 +20,6 @@ Without `--set` the shop has tastes, and the last figure says what they are wort
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Set as AbstractSet
@@ -29,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.storefront import HOUR_MS, START_MS, InProcess
+from benchmarks.storefront import HOUR_MS, START_MS, InProcess, arguments_of_shops
 from deploy.storefront.policies import (
     ReadList,
     ReadRecommendations,
@@ -124,15 +123,7 @@ def _verdict(beyond: Interval) -> str:
 
 def main() -> None:
     """Run every seed, and print a line for each."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--live-hours", type=float, default=2.0)
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="of the shop"
-    )
-    arguments = parser.parse_args()
+    arguments = arguments_of_shops(__doc__).parse_args()
     config = load_config(DEMO_CONFIG, {}, [])
     for seed in arguments.seeds:
         began_s = time.process_time()
