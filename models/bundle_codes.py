@@ -31,7 +31,7 @@ class BundleCodes:
             vocabulary: Which goes on changing.
         """
         self._vocabulary = vocabulary
-        self._num_rows = len(keys_N)
+        self._num_learned = len(keys_N)
         self._joined: dict[int, int] = {}
         self._order_N = np.argsort(keys_N)
         self._sorted_keys_N = keys_N[self._order_N]
@@ -54,14 +54,27 @@ class BundleCodes:
                 rows[index] = self._joined.get(int(keys[index]), NO_ROW)
         return rows
 
-    def join(self, code: int) -> None:
-        """Give the next row to a code's item, which has none, and came after the bundle."""
-        self._joined[int(self._keys[code])] = self.row_of_code[code] = self._num_rows
-        self._num_rows += 1
+    def join(self, codes_E: NDArray[np.int64]) -> None:
+        """Give the rows behind the bundle's to items that came after it, in place of all before.
+
+        Args:
+            codes_E: Of items that the bundle does not have, in the order of their rows.
+        """
+        self.row_of_code[self.row_of_code >= self._num_learned] = NO_ROW
+        rows_E = self._num_learned + np.arange(len(codes_E))
+        self.row_of_code[codes_E] = rows_E
+        self._joined = dict(zip(self._keys[codes_E].tolist(), rows_E.tolist(), strict=True))
         self.known = np.flatnonzero(self.row_of_code != NO_ROW).astype(np.int32)
 
+    @property
+    def may_join(self) -> NDArray[np.bool_]:
+        """Whether each code has an item that the bundle does not have."""
+        is_learned = (self.row_of_code != NO_ROW) & (self.row_of_code < self._num_learned)
+        lacking: NDArray[np.bool_] = (self._keys != 0) & ~is_learned
+        return lacking
+
     def follow(self) -> NDArray[np.int64]:
-        """Look up what codes were given or retired, and return them."""
+        """Look up what codes were given or retired, and return them; those that are gone, too."""
         keys = self._vocabulary.keys
         if np.array_equal(keys, self._keys):
             return np.empty(0, np.int64)
@@ -73,6 +86,7 @@ class BundleCodes:
         # Looking up all of 200,000 would take as long as many lists.
         changed = np.flatnonzero(keys != former)
         rows[changed] = self.rows_of(keys[changed])
+        gone = np.arange(len(keys), len(self._keys))
         self._keys, self.row_of_code = keys.copy(), rows
         self.known = np.flatnonzero(self.row_of_code != NO_ROW).astype(np.int32)
-        return changed
+        return np.concatenate([changed, gone])

@@ -98,9 +98,11 @@ class Recommender(ABC):
         name: under which the registry, bundles and results know it.
         item_ids: the catalogue, in the order of the scores; empty before `fit`.
         side: the side features of what was learned; of a model that reads none, there are none.
+        new_items: none join after training but where a graph is served that takes them in.
     """
 
     name: ClassVar[str]
+    new_items: ClassVar[None] = None
 
     def __init__(self) -> None:
         self.item_ids: Sequence[str] = ()
@@ -154,18 +156,6 @@ class Recommender(ABC):
         needs no torch.
         """
         return None
-
-    def join(self, item_id: str, attributes: tuple[int, ...]) -> bool:  # noqa: ARG002
-        """Take an item that came after training into the catalogue, as a live process would.
-
-        Args:
-            item_id: not in the catalogue, or only since it has joined.
-            attributes: what is known of it, codes of `side`.
-
-        Returns:
-            Whether the model can say something of it; nothing has changed where it cannot.
-        """
-        return False
 
     @abstractmethod
     def restore(self, weights: Arrays) -> None:

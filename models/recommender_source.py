@@ -2,14 +2,15 @@
 
     score = sign(z) log(1 + |z|),  z = (s - mean) / deviation
 
-s is the model's own score, mean and deviation are those of the whole catalogue for the user: models
-score on scales of their own, some give a few items almost everything, and the re-ranker weighs what
-it sees. The user is asked about anew with every list, from the positive actions of the state, as
-the model was trained on positive actions alone, and in the context of the event. Items that came
-later join where the model can tell something of them by their attributes (`two_tower`), and are
-missing elsewhere; so is everything for a user of whom the model knows no item.
+s is the model's own score, mean and deviation are those of the bundle's catalogue for the user,
+with the items that joined it: models score on scales of their own, some give a few items almost
+everything, and the re-ranker weighs what it sees. The user is asked about anew with every list,
+from the positive actions of the state, as the model was trained on positive actions alone, and in
+the context of the event. Items that came later join where the model can tell something of them by
+their attributes (`two_tower`), and are missing elsewhere; so is everything for a user of whom the
+model knows no item.
 
-Shape letters: N items of the bundle.
+Shape letters: N items of the bundle, and those that joined it.
 """
 
 from __future__ import annotations
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from models.questions import Query, Questions
     from models.served import ServedModel
     from models.vocabulary import Vocabulary
-
-MAX_JOINED = 10_000
-"""Items that join a bundle at most; the next bundle has learned them."""
 
 _NOTHING = np.empty(0, np.int32)
 _SMALLEST = 1e-12
@@ -70,33 +68,28 @@ class RecommenderSource:
         self._vocabulary = vocabulary
         self._key_of = key_of
         self._attributes_of = attributes_of
-        self._num_learned, self._num_joined = len(keys_N), 0
         self._put: set[str] = set()
 
     def put(self, item_id: str) -> None:
         """Note that the catalogue has a new record of an item."""
-        self._put.add(item_id)
+        if self._model.new_items is not None:
+            self._put.add(item_id)
 
     def follow(self) -> None:
         """Look up what codes were given or retired, and who joins; before each batch."""
         changed = self._codes.follow()
-        told = [self._vocabulary.code(self._key_of(item_id)) for item_id in sorted(self._put)]
+        told = [self._vocabulary.code(self._key_of(item_id)) for item_id in self._put]
         self._put.clear()
-        for code in changed[self._vocabulary.keys[changed] != 0].tolist():
-            if self._codes.row_of_code[code] == NO_ROW:
-                self._join(code)
-        for code in told:
-            if code >= 0 and not 0 <= self._codes.row_of_code[code] < self._num_learned:
-                self._join(code)
-
-    def _join(self, code: int) -> None:
-        """Let an item that came after the bundle join, or be told anew, if that is possible."""
-        item_id, is_new = self._vocabulary.item_id(code), self._codes.row_of_code[code] == NO_ROW
-        if is_new and self._num_joined == MAX_JOINED:
+        new_items = self._model.new_items
+        if new_items is None:
             return
-        if self._model.join(item_id, self._attributes_of(item_id)) and is_new:
-            self._codes.join(code)
-            self._num_joined += 1
+        changed = np.concatenate([changed, np.array([code for code in told if code >= 0], int)])
+        if changed.size:
+            new_items.follow(changed, self._codes.may_join, self._attributes_of_code)
+            self._codes.join(new_items.codes_E)
+
+    def _attributes_of_code(self, code: int) -> tuple[int, ...]:
+        return self._attributes_of(self._vocabulary.item_id(code))
 
     def recall(self, queries: Sequence[Query], num: int) -> list[NDArray[np.integer]]:
         """The best by the model's own score."""

@@ -5,8 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.encoder_inputs import ActionSequence
+from models.new_items import NewItems
 from models.recommender import UserSequence
 from models.recommender_source import RecommenderSource
 from models.retrieval import Query, Questions
@@ -20,41 +23,61 @@ class Fixed:
     """A model that scores "d" far above "c", "b" and "a", and keeps what it was asked."""
 
     side = SideFeatures(context=("device", "hour"))
+    item_ids = ("a", "b", "c", "d")
 
     def __init__(self) -> None:
-        self.item_ids = ["a", "b", "c", "d"]
-        self.joined: list[tuple[int, ...]] = []
+        # Attribute 7 makes a score between those of "b" and "c", 8 one below that of "a".
+        attributes_VI = np.zeros((9, 2), np.float32)
+        attributes_VI[7], attributes_VI[8] = (1, 0), (0, 1)
+        self.new_items: NewItems | None = NewItems(attributes_VI, max_joined=2)
         self.asked: list[UserSequence] = []
-
-    def join(self, item_id: str, attributes: tuple[int, ...]) -> bool:
-        if attributes and item_id not in self.item_ids:
-            self.item_ids.append(item_id)
-        self.joined += [attributes] * bool(attributes)
-        return bool(attributes)
 
     def scores(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:
         self.asked += sequences
-        scores = np.array([1, 2, 3, 1e6, 2.5][: len(self.item_ids)], np.float32)
-        return np.tile(scores, (len(sequences), 1))
+        own = np.array([1, 2, 3, 1e6], np.float32)
+        if self.new_items is not None:
+            own = np.r_[own, self.new_items.vectors_EI @ np.array([2.5, 0.5], np.float32)]
+        return np.tile(own, (len(sequences), 1))
 
 
 class Made:
     """The source; its vocabulary has an item that the model lacks, and lacks one that it has."""
 
-    def __init__(self) -> None:
-        self.vocabulary = Vocabulary(VocabularyConfig(max_items=4, retire_share=0.25))
-        for item_id in ("new", "a", "b", "c"):
-            self.meet(item_id)
-        self.model = Fixed()
+    def __init__(self, *met: str, max_items: int = 4) -> None:
+        self.vocabulary = Vocabulary(VocabularyConfig(max_items=max_items, retire_share=0.25))
+        for now_ms, item_id in enumerate(met or ("new", "a", "b", "c")):
+            self.meet(item_id, now_ms)
         self.attributes: dict[str, tuple[int, ...]] = {}
+        self.looked_up: list[str] = []
+        self.start()
+
+    def start(self, model: Fixed | None = None) -> None:
+        """As a worker does that has the vocabulary and the catalogue of now."""
+        self.model = model or Fixed()
         self.source = RecommenderSource(
             "als",
             self.model,
             self.vocabulary,
             key_of=ord_of,
-            attributes_of=lambda item_id: self.attributes.get(item_id, ()),
+            attributes_of=self.attributes_of,
         )
         self.source.follow()
+
+    def attributes_of(self, item_id: str) -> tuple[int, ...]:
+        self.looked_up.append(item_id)
+        return self.attributes.get(item_id, ())
+
+    def put(self, item_id: str, *attributes: int) -> None:
+        """Let the catalogue have a new record."""
+        self.attributes[item_id] = attributes
+        self.source.put(item_id)
+
+    def scored(self) -> list[float]:
+        """What is said of every code."""
+        self.source.follow()
+        codes = np.arange(self.vocabulary.num_rows, dtype=np.int32)
+        scores: list[float] = self.source.score(Questions.of_one(query("a"), codes)).tolist()
+        return scores
 
     def meet(self, item_id: str, now_ms: int = 0) -> None:
         self.vocabulary.add(item_id, ord_of(item_id), now_ms)
@@ -170,39 +193,116 @@ def test_the_model_is_asked_with_the_context_of_the_event_in_its_own_codes() -> 
 
 def test_an_item_joins_once_the_catalogue_describes_it_and_has_a_code() -> None:
     made = Made()
-    made.attributes["new"] = (7,)
 
     # Its code is older than its record.
     assert made.proposed(9) == ["c", "b", "a"]
-    made.source.put("new")
-    made.source.put("never met")
+    made.put("new", 7)
+    made.put("never met", 7)
     assert made.proposed(9) == ["c", "new", "b", "a"]
-    made.attributes["new"] = (8,)
-    made.source.put("new")
-    made.source.put("a")
-    assert made.proposed(9) == ["c", "new", "b", "a"]
-    assert made.model.joined == [(7,), (8,)]
+    made.put("new", 8)
+    made.put("a", 7)
+    assert made.proposed(9) == ["c", "b", "a", "new"]
 
 
-def test_a_described_item_joins_with_its_code_and_comes_back_after_it_was_retired() -> None:
-    made = Made()
-    made.vocabulary = Vocabulary(VocabularyConfig(max_items=4, retire_share=0.25))
-    made.attributes["new"] = (7,)
-    made.source = RecommenderSource(
-        "als",
-        made.model,
-        made.vocabulary,
-        key_of=ord_of,
-        attributes_of=lambda item_id: made.attributes.get(item_id, ()),
-    )
-    made.meet("new")
-    made.meet("a", now_ms=1)
+def test_an_item_comes_back_as_it_is_described_then() -> None:
+    made = Made("new", "a")
+    made.put("new", 7)
     assert made.proposed(9) == ["new", "a"]
 
-    for place, item_id in enumerate(("b", "c")):
-        made.meet(item_id, now_ms=2 + place)
+    made.meet("b", 2)
+    made.meet("c", 3)
     made.vocabulary.retire()
+    made.put("new", 8)
     assert made.proposed(9) == ["c", "b", "a"]
-    made.meet("new", now_ms=9)
-    assert made.proposed(9) == ["c", "new", "b", "a"]
-    assert made.model.joined == [(7,)]
+    made.meet("new", 9)
+
+    assert made.proposed(9) == ["c", "b", "a", "new"]
+
+
+def test_an_item_that_is_no_longer_described_is_missing_again() -> None:
+    made = Made()
+    made.put("new", 7)
+    assert not np.isnan(made.scored()).any()
+
+    made.put("new")
+
+    assert made.proposed(9) == ["c", "b", "a"]
+    assert np.isnan(made.scored()).tolist() == [True, False, False, False]
+    assert made.source.recall([query("new")], 9)[0].size == 0, "nor is a user known by it"
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from("abcdpqrst"), st.sampled_from([None, (), (7,), (8,), (7, 8)])),
+    max_size=30,
+)
+
+
+@given(STEPS)
+def test_who_joins_is_the_same_in_a_process_that_was_there_and_in_one_that_has_just_started(
+    steps: list[tuple[str, tuple[int, ...] | None]],
+) -> None:
+    there = Made("a", max_items=5)
+    for now_ms, (item_id, attributes) in enumerate(steps, 1):
+        if attributes is not None:
+            there.put(item_id, *attributes)
+        elif there.vocabulary.code(ord_of(item_id)) < 0 and there.vocabulary.is_full:
+            there.vocabulary.retire()
+        else:
+            there.meet(item_id, now_ms)
+        if now_ms % 3:
+            there.source.follow()
+    scored = there.scored()
+    recalled = there.proposed(9)
+
+    there.start()
+
+    np.testing.assert_array_equal(scored, there.scored())
+    assert recalled == there.proposed(9)
+
+
+def test_of_too_many_the_first_codes_join() -> None:
+    made = Made("p", "q", "r", "a", "b", max_items=5)
+    for item_id in "rqp":
+        made.put(item_id, 7)
+        made.source.follow()
+    assert made.proposed(9) == ["p", "q", "b", "a"]
+
+    made.put("p")
+
+    assert made.proposed(9) == ["q", "r", "b", "a"]
+
+
+def test_of_a_vocabulary_that_begins_anew_nobody_stays() -> None:
+    made = Made("a", "new")
+    made.put("new", 7)
+    assert made.proposed(9) == ["new", "a"]
+
+    # As a learner's first base does that has lost its state.
+    made.vocabulary.table.columns["key"].reset(1)
+    made.vocabulary.table.columns["key"].put(0, ord_of("a"))
+
+    made.source.follow()
+    assert made.source.recall([query("new")], 9)[0].size == 0
+
+
+def test_a_retired_item_no_longer_moves_the_scale() -> None:
+    made = Made("new", "a", "b", "c")
+    never = made.scored()[1:]
+    made.put("new", 7)
+    assert made.scored()[1:] != never
+
+    made.vocabulary.retire()
+
+    assert made.scored()[1:] == never
+
+
+def test_for_a_model_that_takes_nobody_in_nothing_is_looked_up() -> None:
+    made = Made()
+    model = Fixed()
+    model.new_items = None
+    made.looked_up.clear()
+    made.start(model)
+    made.put("new", 7)
+
+    assert made.proposed(9) == ["c", "b", "a"]
+    assert made.looked_up == []

@@ -50,12 +50,10 @@ def test_an_item_that_joins_is_scored_and_read_as_one_that_was_in_the_catalogue(
         pass
     served = load_served(model.save(tmp_path / "bundle"))
     before, num = list(model.item_ids), len(model.item_ids)
-    assert not served.join("unknown", ())
-    assert served.join("a-late", attributes_of(["a-late"])["a-late"])
-    assert served.join("b-late", attributes_of(["a-late"])["a-late"])
-    # A newer record.
-    assert served.join("b-late", attributes_of(["b-late"])["b-late"])
-    assert list(served.item_ids) == [*before, "a-late", "b-late"]
+    assert served.new_items is not None
+    told = [attributes_of([item_id])[item_id] for item_id in ("a-late", "b-late")]
+    served.new_items.follow(np.arange(3), np.ones(3, bool), [*told[:1], (), *told[1:]].__getitem__)
+    assert served.new_items.codes_E.tolist() == [0, 2]
     new_a, new_b = (before.index(f"{category}-new") for category in "ab")
 
     def asked(*codes: int) -> UserSequence:
@@ -72,9 +70,7 @@ def test_a_model_without_attributes_lets_nobody_join(tmp_path: Path) -> None:
     for name in ("two_tower", "als"):
         model = new_recommender(name)
         next(iter(model.fit(history_of(ROWS))))
-        served = load_served(model.save(tmp_path / name))
-        assert not served.join("late", (1, 2))
-        assert len(served.item_ids) == 5
+        assert load_served(model.save(tmp_path / name)).new_items is None
 
 
 def test_a_model_that_is_live_by_itself_is_refused(tmp_path: Path) -> None:
