@@ -66,9 +66,15 @@ class GraphModel:
         self._session = session_of(bundle)
         self.item_ids: Sequence[str] = bundle.item_ids
         self.new_items: NewItems | None = None
-        self.side = side_of(self._settings["side"])
-        if NEW_ITEMS in [port.name for port in self._session.get_inputs()]:
-            self.new_items = NewItems(bundle.arrays(WEIGHTS)[ATTRIBUTE_VECTORS])
+        try:
+            self.side = side_of(self._settings["side"])
+            if NEW_ITEMS in [port.name for port in self._session.get_inputs()]:
+                self.new_items = NewItems(bundle.arrays(WEIGHTS)[ATTRIBUTE_VECTORS])
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise BundleRefused(
+                f"{bundle.folder}: the settings or weights lack what this version reads "
+                f"({type(error).__name__}: {error}); train it anew (headrace train)"
+            ) from error
 
     def scores(self, sequences: Sequence[UserSequence]) -> npt.NDArray[np.float32]:
         """Return the score of every item for each sequence, `[B, N + E]`."""

@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from models.bundle import BundleRefused
+from models.bundle import ENCODER, WEIGHTS, Bundle, BundleRefused, write_bundle
 from models.graph_inputs import FEEDS
 from models.recommender import UserSequence
 from models.registry import SERVABLE, new_recommender
@@ -71,6 +73,48 @@ def test_a_model_without_attributes_lets_nobody_join(tmp_path: Path) -> None:
         model = new_recommender(name)
         next(iter(model.fit(history_of(ROWS))))
         assert load_served(model.save(tmp_path / name)).new_items is None
+
+
+def rewritten(
+    bundle: Bundle, folder: Path, *, settings: Mapping[str, Any], without: str = ""
+) -> Bundle:
+    """The bundle as another version would have written it."""
+    arrays = bundle.arrays(WEIGHTS)
+    return write_bundle(
+        folder,
+        config=replace(bundle.config, settings=settings),
+        item_ids=bundle.item_ids,
+        weights={name: array for name, array in arrays.items() if name != without},
+        graph=bundle.read(ENCODER),
+    )
+
+
+@pytest.mark.parametrize("name", sorted(FEEDS))
+@pytest.mark.parametrize("side", [None, 7, {"device": 1}, {"context": ["a", "a"]}])
+def test_a_network_whose_side_features_cannot_be_read_is_refused(
+    name: str, side: object, tmp_path: Path
+) -> None:
+    model = new_recommender(name)
+    next(iter(model.fit(history_of(ROWS))))
+    bundle = model.save(tmp_path / "bundle")
+    settings = {key: value for key, value in bundle.config.settings.items() if key != "side"}
+    if side is not None:
+        settings["side"] = side
+    with pytest.raises(BundleRefused, match=r"train it anew \(headrace train\)"):
+        load_served(rewritten(bundle, tmp_path / "other", settings=settings))
+
+
+def test_a_graph_that_takes_items_in_without_the_attributes_vectors_is_refused(
+    tmp_path: Path,
+) -> None:
+    model = new_recommender("two_tower", training={"max_epochs": 1})
+    for _ in model.fit(loyal_history(num_users=60)):
+        pass
+    bundle = model.save(tmp_path / "bundle")
+    vectors = "attributes.vectors"
+    other = rewritten(bundle, tmp_path / "other", settings=bundle.config.settings, without=vectors)
+    with pytest.raises(BundleRefused, match=rf"'{vectors}'.*train it anew"):
+        load_served(other)
 
 
 def test_a_model_that_is_live_by_itself_is_refused(tmp_path: Path) -> None:
