@@ -34,6 +34,8 @@ class Query:
 
     Attributes:
         now_ms: Event time of the event that causes the list; for counters' decay and item ages.
+        clock_ms: The user's clock: when their last known event was. In a list that an event causes,
+            `now_ms`; all that models may be told of the moment. 0 for nobody's.
         previous: The user's last positive items, the latest first.
         context: Of that event, as it came.
         context_rows: Of `ContextPopularity.rows`, for the circumstances of that event.
@@ -47,6 +49,7 @@ class Query:
     """
 
     now_ms: int
+    clock_ms: int = 0
     previous: Sequence[int] = ()
     context: Words | None = None
     context_rows: tuple[int, ...] = ()

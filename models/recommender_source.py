@@ -144,8 +144,8 @@ class RecommenderSource:
             items=items,
             actions=query.positives.actions,
             times_s=query.positives.times_s.astype(np.uint32),
-            now_s=query.now_ms // 1000,
-            contexts=self._model.side.context_codes(query.context, query.now_ms // 1000),
+            now_s=query.clock_ms // 1000,
+            contexts=self._model.side.context_codes(query.context, query.clock_ms // 1000),
         )
         own_N: NDArray[np.float32]
         (own_N,) = self._model.scores([sequence])

@@ -1,8 +1,9 @@
 """What may the sources know about a user at a moment, and no more?
 
-A query is made of the user's state, of the event's context and of the models. The time of the
-event that will be evaluated is not in it: `now_ms` is the time of the event that the state ends
-with, and the encoder's gap is the time from the user's last action to that event.
+A query is made of the user's state, of the event's context and of the models. No model is told the
+time of the event that will be evaluated: `now_ms`, which may be its, serves counters' decay and
+item ages alone. Models are told the state's clock, the time of the event that the state ends with,
+and the encoder's gap is the time from the user's last action to that event.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Asked(NamedTuple):
     Attributes:
         user_id: Whose.
         state: What is known of the user then.
-        now_ms: The user's clock then.
+        now_ms: Event time, not before the state's clock.
         context: Of the event, if it had one.
     """
 
@@ -59,6 +60,7 @@ def queries_of(
         queries.append(
             Query(
                 now_ms=one.now_ms,
+                clock_ms=one.state.clock_ms,
                 previous=[vocabulary.code(key) for key in previous],
                 context=one.context,
                 context_rows=contexts.rows(

@@ -102,7 +102,8 @@ def query(*item_ids: str) -> Query:
         times_s=100 + np.arange(len(item_ids)),
         user=7,
     )
-    return Query(now_ms=NOW_MS, positives=positives)
+    # Asked a day after the user's last event, of which models are told.
+    return Query(now_ms=NOW_MS + 86_400_000, clock_ms=NOW_MS, positives=positives)
 
 
 def test_items_with_a_code_are_proposed_best_first() -> None:
@@ -181,13 +182,15 @@ def test_the_model_is_asked_once_a_query_and_about_one_user_at_a_time() -> None:
 
 def test_the_model_is_asked_with_the_context_of_the_event_in_its_own_codes() -> None:
     made = Made()
-    now_ms = 7 * 3_600_000
+    clock_ms = 7 * 3_600_000
 
-    asked = replace(query("a"), now_ms=now_ms, context={"device": "mobile", "os": "x"})
+    asked = replace(query("a"), clock_ms=clock_ms, context={"device": "mobile", "os": "x"})
     made.source.recall([asked], 1)
 
     (sequence,) = made.model.asked
-    assert sequence.contexts == made.model.side.context_codes({"device": "mobile"}, now_ms // 1000)
+    assert sequence.contexts == made.model.side.context_codes(
+        {"device": "mobile"}, clock_ms // 1000
+    )
     assert sequence.contexts[1] == 8
 
 

@@ -90,6 +90,15 @@ def test_models_of_finished_logs_see_the_positive_actions_alone() -> None:
     assert seen.user == hash_user("u1")
 
 
+def test_a_query_tells_models_when_the_last_event_was_and_not_when_it_is_asked() -> None:
+    one = line()
+    one.take(click("u1", "a"), visit("u1", START_MS + 60_000))
+
+    made = query(asked(one.states[U1], START_MS + 3_600_000), one.live)
+
+    assert (made.now_ms, made.clock_ms) == (START_MS + 3_600_000, START_MS + 60_000)
+
+
 def test_a_batch_asks_what_each_alone_would_ask(tmp_path: Path) -> None:
     one = line()
     small_bundle(tmp_path / "b", ["a", "b", "c"])
