@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from models.slate_ranker import RANKERS
+
+MIN_TRAINING_MS: Final = 300_000
+"""What is trained in batches serves so much later than its data's cut-off, or more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,8 +18,8 @@ class EvaluationConfig:
     Attributes:
         rankers: Names among `models.slate_ranker.RANKERS`.
         train_interval_s: Event time between two trainings of those that are not online.
-        model_interval_s: The same of the models in `online.extra_sources` but the transformer; inf
-            for none.
+        model_interval_s: The same of the models in `online.extra_sources` but the transformer, not
+            below `MIN_TRAINING_MS`: loaded bundles would queue up; inf for none.
         model_seed: Of models that begin at random, the transformer included.
         delays_s: By which a part of what is known is late (`streams.evaluation_delays`), or inf.
     """
@@ -34,6 +38,7 @@ class EvaluationConfig:
         """
         unknown = [name for name in self.rankers if name not in RANKERS]
         delays_s = {delay_s for delay_s in self.delays_s if delay_s >= 0}
+        least_s = MIN_TRAINING_MS / 1000
         is_delay = len(delays_s) == len(self.delays_s)
         checks = [
             (not unknown, f"rankers among {', '.join(RANKERS)} (found {', '.join(unknown)})"),
@@ -42,8 +47,8 @@ class EvaluationConfig:
                 f"train_interval_s above 0 (found {self.train_interval_s})",
             ),
             (
-                self.model_interval_s > 0,
-                f"model_interval_s above 0, or inf (found {self.model_interval_s})",
+                self.model_interval_s >= least_s,
+                f"model_interval_s from {least_s:.0f} on, or inf (found {self.model_interval_s})",
             ),
             (self.model_seed >= 0, f"model_seed not below 0 (found {self.model_seed})"),
             (is_delay, f"delays_s different ones from 0 on, or inf (found {list(self.delays_s)})"),

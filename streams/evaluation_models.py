@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +24,7 @@ from models.recommender_source import RecommenderSource
 from models.registry import new_recommender
 from streams.config import Config
 from streams.evaluation_result import BundleRun, ModelCost
-from streams.evaluation_schedule import TrainingSchedule
+from streams.evaluation_schedule import InTraining, TrainingSchedule
 from streams.examples import NO_ITEM, ActionRow, ExamplesRecord
 from streams.live import TRANSFORMER, LiveModels, source_of
 
@@ -76,8 +75,8 @@ class EvaluationModels:
             for model in self._models.values():
                 self._train(model, offset + 1)
         for model in self._models.values():
-            if (ready := model.ready(schedule.now_ms)) is not None:
-                self._live.serve(ready.source, ready.run.digest)
+            if (ready := model.waiting.take_ready(schedule.now_ms)) is not None:
+                self._live.serve(ready.source, ready.digest)
 
     def _events(self, record: ExamplesRecord) -> Iterator[HistoryEvent]:
         for row in record.rows:
@@ -109,12 +108,12 @@ class EvaluationModels:
             training_s=took_s, actions=len(self._history.items), bundle_mb=bundle.size_bytes / 1e6
         )
         shutil.rmtree(bundle.folder)
-        model.waiting.append(_Ready(source, run))
+        model.waiting.add(run.usable_from_ms, _Ready(source, run.digest))
 
 
 class _Ready(NamedTuple):
     source: RecommenderSource
-    run: BundleRun
+    digest: str
 
 
 class _Model:
@@ -122,7 +121,7 @@ class _Model:
 
     def __init__(self, name: str, seed: int) -> None:
         self.name = name
-        self.waiting: deque[_Ready] = deque()
+        self.waiting = InTraining[_Ready]()
         self._seeds = {"seed": seed} if "seed" in new_recommender(name).settings() else {}
         self._learned: Recommender | None = None
 
@@ -135,10 +134,3 @@ class _Model:
         for _ in fit:
             pass
         return self._learned.save(folder)
-
-    def ready(self, now_ms: int) -> _Ready | None:
-        """Return the newest of what can be used by now and was not before."""
-        found = None
-        while self.waiting and now_ms >= self.waiting[0].run.usable_from_ms:
-            found = self.waiting.popleft()
-        return found

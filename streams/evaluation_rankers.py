@@ -2,8 +2,7 @@
 
 A ranker says what it expects when a slate is shown and is taught when the slate's answer is final.
 One that is trained in batches is refreshed every so many minutes of event time on what had been
-answered by then, and its trees count from the end of their training on, at least `MIN_TRAINING_MS`
-later: no prediction profits from a model that could not have been there yet.
+answered by then; `streams.evaluation_schedule` says from when its trees count.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +18,10 @@ from featurestore.features import FeatureLayout
 from models.slate_ranker import RANKERS, SlateRanker, SlateShape
 from streams.attribution import ClosedSlate, JoinOutcome
 from streams.evaluation_result import RankerCost, RankerQuality
+from streams.evaluation_schedule import InTraining, TrainingSchedule
 from streams.examples import ExamplesRecord, ImpressionRow, unpack_int32
 from streams.learner_fold import LearnEffects
 from streams.ranker_quality import RankerJudge
-
-MIN_TRAINING_MS: Final = 300_000
 
 _Matrix = npt.NDArray[np.int32]
 _Floats = npt.NDArray[np.float64]
@@ -35,7 +32,7 @@ class _Entrant:
     """One ranker and what it said."""
 
     ranker: SlateRanker
-    waiting: list[tuple[int, SlateRanker]] = field(default_factory=list)
+    waiting: InTraining[SlateRanker] = field(default_factory=InTraining)
     said: dict[int, tuple[_Floats, _Floats]] = field(default_factory=dict)
     judge: RankerJudge = field(default_factory=RankerJudge)
     num_predicted: int = 0
@@ -56,17 +53,16 @@ class _Entrant:
         self.learning_s += time.process_time() - began_s
 
     def use_what_is_ready(self, now_ms: int) -> None:
-        while self.waiting and self.waiting[0][0] <= now_ms:
-            self.ranker = self.waiting.pop(0)[1]
+        self.ranker = self.waiting.take_ready(now_ms) or self.ranker
 
-    def train(self, now_ms: int) -> None:
+    def train(self, schedule: TrainingSchedule) -> None:
         began_s = time.process_time()
         # What is still in training when the next is due has the same log: the newest is enough.
-        trained = (self.waiting[-1][1] if self.waiting else self.ranker).refresh()
+        trained = (self.waiting.newest or self.ranker).refresh()
         took_s = time.process_time() - began_s
         self.learning_s += took_s
         if trained is not None:
-            self.waiting.append((now_ms + max(MIN_TRAINING_MS, int(took_s * 1000)), trained))
+            self.waiting.add(schedule.usable_from_ms(took_s), trained)
 
 
 class EvaluationRankers:
@@ -86,14 +82,13 @@ class EvaluationRankers:
         shape = SlateShape(offsets=layout.offsets, num_relevance=layout.relevance_width)
         self._entrants = {name: _Entrant(RANKERS[name](shape)) for name in names}
         self._first_event = first_event
-        self._interval_ms = interval_ms
-        self._due_ms: int | None = None
+        self._schedule = TrainingSchedule(interval_ms)
 
     def take(self, record: ExamplesRecord, effects: LearnEffects) -> None:
         """Predict what a record shows, then learn what it answers."""
+        self._advance(record)
         for row in record.rows:
             if isinstance(row, ImpressionRow):
-                self._advance(row.ts_ms)
                 self._predict(row)
         self.settle(effects)
 
@@ -120,15 +115,14 @@ class EvaluationRankers:
             for name, entrant in self._entrants.items()
         }
 
-    def _advance(self, now_ms: int) -> None:
-        if self._due_ms is None:
-            self._due_ms = now_ms + self._interval_ms
+    def _advance(self, record: ExamplesRecord) -> None:
+        self._schedule.advance(record)
         for entrant in self._entrants.values():
-            entrant.use_what_is_ready(now_ms)
-            if now_ms >= self._due_ms:
-                entrant.train(now_ms)
-        if now_ms >= self._due_ms:
-            self._due_ms = now_ms + self._interval_ms
+            entrant.use_what_is_ready(self._schedule.now_ms)
+            if self._schedule.is_due:
+                entrant.train(self._schedule)
+        if self._schedule.is_due:
+            self._schedule.begin()
 
     def _predict(self, row: ImpressionRow) -> None:
         relevance, examination = _matrices(row)

@@ -9,8 +9,6 @@ Imports torch; an evaluation without a trainer does without this module.
 from __future__ import annotations
 
 import time
-from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
 
 from featurestore.keys import item_key
@@ -18,19 +16,13 @@ from models.bundle import Bundle
 from models.encoder import SequenceEncoder
 from streams.config import Config
 from streams.evaluation_result import BundleRun, ModelCost
-from streams.evaluation_schedule import TrainingSchedule
+from streams.evaluation_schedule import InTraining, TrainingSchedule
 from streams.examples import ExamplesRecord
 from streams.live import TRANSFORMER, LiveModels
 from streams.metrics import TrainerMetrics
 from streams.one_process import TOPIC_ID
 from streams.training_data import TrainingData
 from streams.training_round import TrainingRound
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    encoder: SequenceEncoder
-    run: BundleRun
 
 
 class EvaluationTrainer:
@@ -63,7 +55,7 @@ class EvaluationTrainer:
         )
         self._promoted: Bundle | None = None
         self._schedule = TrainingSchedule(interval_ms)
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting = InTraining[SequenceEncoder]()
         self.cost = ModelCost()
         """Of training, and of the gate."""
         self.bundles: list[BundleRun] = []
@@ -77,8 +69,8 @@ class EvaluationTrainer:
         if schedule.is_due and self._round.num_new_actions >= self._min_actions:
             schedule.begin()
             self._train(offset + 1)
-        while self._waiting and schedule.now_ms >= self._waiting[0].run.usable_from_ms:
-            self._live.use(self._waiting.popleft().encoder)
+        if (encoder := self._waiting.take_ready(schedule.now_ms)) is not None:
+            self._live.use(encoder)
 
     def _train(self, cutoff_event: int) -> None:
         cpu_s, num_actions = time.process_time(), self._round.num_new_actions
@@ -98,7 +90,7 @@ class EvaluationTrainer:
             usable_from_ms=self._schedule.usable_from_ms(took_s),
         )
         self.bundles.append(run)
-        self._waiting.append(_Waiting(SequenceEncoder(promoted, key_of=item_key), run))
+        self._waiting.add(run.usable_from_ms, SequenceEncoder(promoted, key_of=item_key))
 
     def _trained(self) -> Bundle | None:
         self._promoted = None

@@ -10,11 +10,11 @@ import pytest
 from featurestore.events import Action, Event, decode_event
 from models.history import History, HistoryEvent
 from models.registry import new_recommender
-from streams.config import Config, config_of
+from streams.config import Config, ConfigRefused, config_of
 from streams.evaluate import Evaluation, _Run
+from streams.evaluation_config import MIN_TRAINING_MS
 from streams.evaluation_plan import Start, plan
 from streams.evaluation_result import Result
-from streams.evaluation_schedule import MIN_TRAINING_MS
 from streams.event_file import read_values
 from tests.streams.stream_events import START_MS, click
 from tests.streams.test_evaluate import NO_COST, shop, without_cost, written
@@ -132,6 +132,12 @@ def test_a_model_that_can_goes_on_from_its_weights(tmp_path: Path) -> None:
         pass
 
     assert model.save(tmp_path / "second").digest == second.digest
+
+
+@pytest.mark.parametrize("interval_s", [0, 299.9, -1, math.nan])
+def test_an_interval_shorter_than_a_training_is_refused(interval_s: float) -> None:
+    with pytest.raises(ConfigRefused, match="model_interval_s from 300 on, or inf"):
+        configured("ease", model_interval_s=interval_s)
 
 
 @pytest.mark.parametrize("settings", [{"model_interval_s": math.inf}, {"model_interval_s": 2_000}])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
 from featurestore.features import FeatureConfig, FeatureLayout
 from streams.attribution import ClosedSlate, JoinOutcome, ShownSlate
 from streams.config import ConfigRefused, config_of
-from streams.evaluation_rankers import MIN_TRAINING_MS, EvaluationRankers
+from streams.evaluation_config import MIN_TRAINING_MS
+from streams.evaluation_rankers import EvaluationRankers
 from streams.examples import EXAMPLES_VERSION, ExamplesRecord, ImpressionRow
 from streams.learner_fold import LearnEffects
+from tests.streams.stream_events import START_MS
 
 LAYOUT = FeatureLayout(config=FeatureConfig(numeric=(), context=(), position_context=()))
 INTERVAL_MS = 3_600_000
@@ -25,7 +28,7 @@ def shown(offset: int) -> ImpressionRow:
     examination = np.tile(LAYOUT.offsets[num_relevance:-1], (4, 1))
     return ImpressionRow(
         offset=offset,
-        ts_ms=offset * STEP_MS,
+        ts_ms=START_MS + offset * STEP_MS,
         user_id="u",
         request_id="",
         list_id="",
@@ -85,6 +88,19 @@ def test_trees_are_used_from_the_end_of_their_training_on() -> None:
     constant = 1 / 2.5  # the mean place of four equals
     assert mrr_of("xgboost_slate", 0, usable_at - 1) == pytest.approx(constant)
     assert mrr_of("xgboost_slate", usable_at, usable_at + 20) > 0.9
+
+
+def test_one_clock_far_ahead_makes_no_tree_ready() -> None:
+    rankers = EvaluationRankers(
+        ["xgboost_slate"], LAYOUT, first_event=INTERVAL_MS // STEP_MS, interval_ms=INTERVAL_MS
+    )
+    for offset in range(INTERVAL_MS // STEP_MS + 4):
+        row = shown(offset)
+        if offset == INTERVAL_MS // STEP_MS + 1:
+            row = msgspec.structs.replace(row, ts_ms=row.ts_ms * 2, user_id="broken")
+        rankers.take(record(row), answered(row))
+
+    assert rankers.quality()["xgboost_slate"].mrr == pytest.approx(1 / 2.5)
 
 
 def test_a_slate_is_predicted_before_it_is_learned() -> None:

@@ -7,9 +7,9 @@ import pytest
 from featurestore.events import decode_event
 from streams.config import config_of
 from streams.evaluate import Evaluation, _Run
+from streams.evaluation_config import MIN_TRAINING_MS
 from streams.evaluation_plan import Start, plan
 from streams.evaluation_result import Cost
-from streams.evaluation_schedule import MIN_TRAINING_MS
 from streams.event_file import read_values
 from tests.streams.stream_events import START_MS
 from tests.streams.test_evaluate import shop, written

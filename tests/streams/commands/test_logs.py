@@ -97,7 +97,7 @@ def test_what_it_took_to_train_a_source_is_told(events_file: Path) -> None:
     settings = (
         "actions.rating={code=8, weight=1.0, is_label=true}",
         'online.extra_sources=["transformer", "vsknn"]',
-        "evaluation.model_interval_s=60",
+        "evaluation.model_interval_s=300",
         "trainer.min_actions=20",
     )
     arguments = ["evaluate", str(events_file), "--evaluate-from", "0.4"]
