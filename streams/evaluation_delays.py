@@ -24,11 +24,12 @@ from featurestore.state import EMPTY_STATE, UserState
 from models.encoder import SequenceEncoder
 from models.online import OnlineModels
 from streams.config import Config
+from streams.errors import StreamsError
 from streams.evaluation_lists import Judge, place_in
 from streams.evaluation_outcomes import OutcomeLog
 from streams.evaluation_result import Delayed, Part
 from streams.evaluation_tally import ranked_metrics
-from streams.live import LiveModels
+from streams.live import TRANSFORMER, LiveModels
 from streams.partition_clock import ClockConfig, PartitionClock
 from streams.pipeline import Effects
 
@@ -130,6 +131,10 @@ class _Late:
         return self._judge.made(user_id, state, now_ms=now_ms, context=context, offset=offset)
 
 
+class DelaysRefused(StreamsError):
+    """Late lists were asked for beside sources that they would lack."""
+
+
 class DelayedLists:
     """The lists of a run of which a part is known late: of each part by each delay."""
 
@@ -140,7 +145,17 @@ class DelayedLists:
             config: Of the run.
             live: What it knows; nothing of it is changed from here.
             first_event: Place in the file where the evaluation begins.
+
+        Raises:
+            DelaysRefused: Models of finished logs are sources.
         """
+        if others := [name for name in config.online.bundle_sources if name != TRANSFORMER]:
+            found = list(config.evaluation.delays_s)
+            raise DelaysRefused(
+                f"evaluation.delays_s is {found} and online.extra_sources names "
+                f"{', '.join(others)}, which late lists would lack: expected no model there but "
+                "the transformer. Take it out, or leave evaluation.delays_s empty"
+            )
         self._live = live
         self._first_event = first_event
         self._clock = PartitionClock(ClockConfig())

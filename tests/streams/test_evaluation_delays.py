@@ -17,7 +17,7 @@ from models.online import OnlineModels
 from streams.comparison import held_back
 from streams.config import Config, ConfigRefused, config_of
 from streams.evaluate import _Run
-from streams.evaluation_delays import PARTS, KnownUser, Past
+from streams.evaluation_delays import PARTS, DelaysRefused, KnownUser, Past
 from streams.evaluation_lists import Judge, place_in
 from streams.evaluation_outcomes import LIST, int16, int32
 from streams.evaluation_plan import Start, plan
@@ -60,11 +60,22 @@ def test_what_is_late_by_nothing_is_the_list_that_is_asked_for(tmp_path: Path) -
         assert one.asked == result.next_item.asked
 
 
+def test_late_lists_beside_models_that_they_would_lack_are_refused(tmp_path: Path) -> None:
+    settings = {
+        "evaluation": {"delays_s": [0.0]},
+        "online": {"extra_sources": ["transformer", "ease"]},
+    }
+    expected = r"evaluation.delays_s is \[0.0\] and online.extra_sources names ease, which"
+    with pytest.raises(DelaysRefused, match=expected):
+        run(written(tmp_path, shop(20)), config=config_of(settings))
+
+
 def test_no_other_figure_knows_of_them(tmp_path: Path) -> None:
     path = written(tmp_path, shop(250))
     plain, late = run(path, config=late_by()), run(path, config=late_by(30, NEVER))
     actions = late.outcomes.actions
-    kept = {name: places for name, places in actions.asked.items() if " " not in name}
+    of_late = {one.name for one in late.delayed}
+    kept = {name: places for name, places in actions.asked.items() if name not in of_late}
 
     assert len(actions.asked) == len(kept) + 6
     assert late.cost.lists == plain.cost.lists + 6 * late.next_item.evaluated
