@@ -92,6 +92,7 @@ def evaluate(
         on_progress: Told now and then how many events of how many are done.
 
     Raises:
+        DelaysRefused: Late lists are to be judged beside models of finished logs.
         EventFileError: The file cannot be read.
         NoWatchTimes: A ranker of watch times is to be compared on a log without any.
     """
@@ -263,7 +264,7 @@ class _Run:
         if self._trainer is not None:
             self._trainer.take(effects.record, place)
         if self._models is not None:
-            self._models.take(effects.record, place)
+            self._models.take(effects.record, place, None if event is None else event.context)
         if self._delays is not None and event is not None:
             self._delays.take(event, effects)
         for (_, outcome), number in effects.outcomes.items():

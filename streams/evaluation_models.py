@@ -6,7 +6,8 @@ as a bundle, loaded and asked as a worker does it: what is measured is what woul
 trains as if on a machine of its own; `streams.evaluation_schedule` says from when it counts.
 
 Unlike `headrace train` nothing is held out, as in the protocol `temporal`: the newest actions are
-the most worth, and models with passes make all of them.
+the most worth, and models with passes make all of them. Nothing is known of items, since the
+catalogue is no part of an event file, and names of `side.context` without any value stay.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from featurestore.events import Context
 from models.bundle import Bundle
 from models.history import History, HistoryEvent
 from models.recommender import Recommender
@@ -25,7 +27,7 @@ from models.registry import new_recommender
 from streams.config import Config
 from streams.evaluation_result import BundleRun, ModelCost
 from streams.evaluation_schedule import InTraining, TrainingSchedule
-from streams.examples import NO_ITEM, ActionRow, ExamplesRecord
+from streams.examples import NO_ITEM, ActionRow, ExamplesRecord, VisitRow
 from streams.live import TRANSFORMER, LiveModels, source_of
 
 
@@ -52,7 +54,9 @@ class EvaluationModels:
         self._folder = folder
         self._positive_codes = config.action_table().positive_codes
         self._min_actions = config.trainer.min_actions
-        self._history = History(config.trainer.max_actions)
+        self._side = config.side
+        self._history = History(config.trainer.max_actions, side=config.side)
+        self._made_at: dict[str, tuple[int, tuple[int, ...]]] = {}
         self._learned_row = 0
         self._schedule = TrainingSchedule(config.evaluation.model_interval_s * 1000)
         self._models = {
@@ -61,11 +65,19 @@ class EvaluationModels:
             if name != TRANSFORMER
         }
 
-    def take(self, record: ExamplesRecord, offset: int) -> None:
-        """Take a record in, and train or swap where its rows' clock says that it is time."""
+    def take(self, record: ExamplesRecord, offset: int, context: Context | None) -> None:
+        """Take a record in, and train or swap where its rows' clock says that it is time.
+
+        Args:
+            record: Of one event.
+            offset: Its place.
+            context: The event's.
+        """
         if not self._models:
             return
-        self._history.append(self._events(record), from_offset=offset, to_offset=offset + 1)
+        self._history.append(
+            self._events(record, context), from_offset=offset, to_offset=offset + 1
+        )
         schedule = self._schedule
         schedule.advance(record)
         has_new = self._history.end_row > max(self._learned_row, self._min_actions - 1)
@@ -78,8 +90,14 @@ class EvaluationModels:
             if (ready := model.waiting.take_ready(schedule.now_ms)) is not None:
                 self._live.serve(ready.source, ready.digest)
 
-    def _events(self, record: ExamplesRecord) -> Iterator[HistoryEvent]:
+    def _events(self, record: ExamplesRecord, context: Context | None) -> Iterator[HistoryEvent]:
+        """Yield positive actions, each with the moment of the event before: its list's."""
+        nothing = (0, (0,) * len(self._side.context))
         for row in record.rows:
+            if not isinstance(row, ActionRow | VisitRow):
+                continue
+            at_s = row.ts_ms // 1000
+            asked_s, contexts = self._made_at.get(row.user_id, nothing)
             if (
                 isinstance(row, ActionRow)
                 and row.item != NO_ITEM
@@ -87,10 +105,13 @@ class EvaluationModels:
             ):
                 yield HistoryEvent(
                     user_id=row.user_id,
-                    time_s=row.ts_ms // 1000,
+                    time_s=at_s,
                     action=row.action_code,
                     item_id=record.items[row.item],
+                    asked_s=asked_s,
+                    contexts=contexts,
                 )
+            self._made_at[row.user_id] = at_s, self._side.context_codes(context, at_s)
 
     def _train(self, model: _Model, cutoff_event: int) -> None:
         begun_s = time.process_time()

@@ -260,7 +260,8 @@ class BundleRun(Struct, frozen=True, kw_only=True):
         model: Which, by the name of its source.
         digest: Of the bundle.
         cutoff_event: Events before this place were its data.
-        usable_from_ms: Event time from which it was used: its cut-off plus its training time.
+        usable_from_ms: Event time from which it could be used, its cut-off plus its training time;
+            at the log's end it may not have come yet.
     """
 
     model: str = "transformer"
@@ -286,7 +287,7 @@ class Result(RunResult, frozen=True, kw_only=True):
         rankers: The same of each ranker that was compared, on the same slates; an order without
             probabilities has no entropy, logloss and calibration.
         ingested: What the file held.
-        bundles: What was trained and put to use in the run, each model's in order.
+        bundles: What was trained in the run, each model's in order, used in it or not.
         cost: What it cost.
         outcomes: How each evaluated action and slate fared, for `headrace compare`.
     """

@@ -111,6 +111,11 @@ def evaluate(
         )
         temporal(file, asked, config, out, chosen.items)
         return
+    if chosen.items is not None:
+        raise click.UsageError(
+            f"--items {chosen.items} with --protocol {_STREAM}, which reads no catalogue: leave it "
+            f"out, or choose --protocol {_TEMPORAL} or {_LEAVE_ONE_OUT}"
+        )
     evaluation = Evaluation(
         path=file,
         start=begin,

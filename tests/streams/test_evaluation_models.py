@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from featurestore.events import Action, Event, decode_event
+from featurestore.events import Action, Event, decode_event, encode_event
 from models.history import History, HistoryEvent
 from models.registry import new_recommender
 from streams.config import Config, ConfigRefused, config_of
@@ -16,6 +16,7 @@ from streams.evaluation_config import MIN_TRAINING_MS
 from streams.evaluation_plan import Start, plan
 from streams.evaluation_result import Result
 from streams.event_file import read_values
+from streams.finished_log import log_of
 from tests.streams.stream_events import START_MS, click
 from tests.streams.test_evaluate import NO_COST, shop, without_cost, written
 
@@ -132,6 +133,25 @@ def test_a_model_that_can_goes_on_from_its_weights(tmp_path: Path) -> None:
         pass
 
     assert model.save(tmp_path / "second").digest == second.digest
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "youtube"])
+def test_a_model_learns_the_moments_that_training_from_a_file_tells(
+    tmp_path: Path, name: str
+) -> None:
+    phones = ("phone", "tablet", "desk")
+    events = [
+        msgspec.structs.replace(event, context={"device": phones[number % 3]})
+        for number, event in enumerate(shop(450))
+    ]
+    config = configured(name)
+    made = Made(tmp_path, config, events)
+    (bundle,) = made.result.bundles
+    read = events[: bundle.cutoff_event]
+
+    history = log_of("log", map(encode_event, read), config).history
+    assert history.contexts.any()
+    assert bundle.digest == fitted_digest(tmp_path, name, history, seed=0)
 
 
 @pytest.mark.parametrize("interval_s", [0, 299.9, -1, math.nan])

@@ -111,6 +111,17 @@ def test_what_it_took_to_train_a_source_is_told(events_file: Path) -> None:
     assert not any("transformer" in line for line in trainings), "which needs --train-every"
 
 
+def test_a_catalogue_that_an_evaluation_would_not_read_is_refused(
+    events_file: Path, tmp_path: Path
+) -> None:
+    items = tmp_path / "items.jsonl"
+    items.touch()
+    done = CliRunner().invoke(_headrace, ["evaluate", str(events_file), "--items", str(items)])
+
+    assert done.exit_code == 2
+    assert "--protocol stream, which reads no catalogue" in " ".join(done.output.split())
+
+
 def test_what_a_late_part_costs_is_told_and_drawn(events_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "RESULT.json"
     arguments = ["evaluate", str(events_file), "--out", str(out), "--evaluate-from", "0.4"]
