@@ -12,6 +12,7 @@ from models.encoder_inputs import hash_user
 from models.recommender_source import RecommenderSource
 from models.recommenders.ease import LinearAutoencoder
 from models.retrieval import Query
+from streams.list_requests import ListRequest, Trigger
 from streams.live import LiveModels
 from streams.queries import Asked, queries_of
 from tests.streams.bundles import small_bundle
@@ -97,6 +98,16 @@ def test_a_query_tells_models_when_the_last_event_was_and_not_when_it_is_asked()
     made = query(asked(one.states[U1], START_MS + 3_600_000), one.live)
 
     assert (made.now_ms, made.clock_ms) == (START_MS + 3_600_000, START_MS + 60_000)
+
+
+def test_a_live_list_is_asked_for_at_the_very_time_that_models_are_told() -> None:
+    one = line()
+    one.take(click("u1", "a"), visit("u1", START_MS + 60_000), click("u1", "b", START_MS + 1))
+    request = ListRequest(U1, one.states[U1], 0, 3, Trigger("e", None))
+
+    made = query(request.asked(), one.live)
+
+    assert made.now_ms == made.clock_ms == START_MS + 60_000
 
 
 def test_a_batch_asks_what_each_alone_would_ask(tmp_path: Path) -> None:
