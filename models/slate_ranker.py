@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
 Predicts: TypeAlias = Literal["clicks", "order", "watch_time"]
@@ -102,7 +103,7 @@ def copied_into(
     """Put arrays into a ranker's own ones of the same names, shapes and types.
 
     Raises:
-        RankerRefused: They are others; nothing was put.
+        RankerRefused: They are others, or not all of their numbers are finite; nothing was put.
     """
     expected = {name: (values.shape, values.dtype.name) for name, values in own.items()}
     given = {name: (values.shape, values.dtype.name) for name, values in found.items()}
@@ -110,6 +111,10 @@ def copied_into(
         odd = sorted(name for name in {*given, *expected} if given.get(name) != expected.get(name))
         raise RankerRefused(
             f"found arrays of another shape or name than {of} has ({', '.join(odd)}); train anew"
+        )
+    if odd := sorted(name for name, values in found.items() if not np.isfinite(values).all()):
+        raise RankerRefused(
+            f"found numbers that are not finite in {', '.join(odd)} of {of}; train anew"
         )
     for name, values in own.items():
         values[...] = found[name]

@@ -25,6 +25,19 @@ def test_weights_of_other_rates_are_refused(tmp_path: Path) -> None:
         head.load(bundle)
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused_and_change_nothing(odd: float) -> None:
+    ranker = WideDeepRanker(SHAPE)
+    before = {name: values.copy() for name, values in ranker.arrays().items()}
+    name = max(before)
+    spoilt = {**before, name: before[name].copy()}
+    spoilt[name].flat[-1] = odd
+    with pytest.raises(RankerRefused, match=f"not finite in {name} of WideDeepRanker"):
+        ranker.restore(spoilt)
+    for key, values in ranker.arrays().items():
+        np.testing.assert_array_equal(values, before[key])
+
+
 def test_one_ranker_does_not_take_the_others_weights() -> None:
     with pytest.raises(RankerRefused, match="another shape or name than WideDeepRanker"):
         WideDeepRanker(SHAPE).restore(WatchTimeRanker(SHAPE).arrays())
