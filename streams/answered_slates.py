@@ -30,7 +30,8 @@ class AnsweredSlate(NamedTuple):
         relevance: int32[N, R].
         examination: int32[N, E].
         labels: bool[N], which items were clicked.
-        watch_times: float64[N], how long each was watched; NaN where nobody knows.
+        watch_times: float64[N], how long each was watched; NaN where nobody knows, and where what
+            its `value`s add up to is below 0: no time is, and one broken client stops no training.
     """
 
     shown_at_ms: int
@@ -74,15 +75,21 @@ class AnsweredSlates:
         return len(self._kept)
 
     def newest(self) -> list[AnsweredSlate]:
-        """Return what is kept."""
+        """Return what is kept, in the order of the answers: clicked ones come a window sooner."""
         return list(self._kept)
 
     def settled(self) -> list[AnsweredSlate]:
         """Return those whose window is over, in the order in which they were shown.
 
-        Of the others only the clicked ones are known yet.
+        Of the others only the clicked ones are known yet. A partition that lags behind holds back
+        what was shown since its oldest open slate came, and one that has gone quiet does so until
+        it moves again or its slates are given up. What it has not told of yet is not waited for.
         """
         until_ms = self._newest_ms - self._window_ms
+        deadline_ms = self._shown.earliest_deadline_ms()
+        if deadline_ms is not None:
+            # By the partition's clock: slow clocks of single users must not hold all slates back.
+            until_ms = min(until_ms, deadline_ms - self._window_ms - 1)
         settled = [one for one in self._kept if one.shown_at_ms <= until_ms]
         return sorted(settled, key=lambda one: one.shown_at_ms)
 
@@ -138,11 +145,13 @@ class AnsweredSlates:
 
 def _answered(closed: ClosedSlate) -> AnsweredSlate:
     row, num_items = closed.slate.row, len(closed.slate.items)
+    watch_times = closed.watch_times()
+    watch_times[watch_times < 0] = np.nan
     return AnsweredSlate(
         shown_at_ms=closed.slate.shown_at_ms,
         user_id=row.user_id,
         relevance=unpack_int32(row.relevance, num_items),
         examination=unpack_int32(row.examination, num_items),
         labels=closed.is_clicked(),
-        watch_times=closed.watch_times(),
+        watch_times=watch_times,
     )

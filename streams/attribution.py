@@ -167,6 +167,10 @@ class Attribution:
         entry = self._open.oldest()
         return None if entry is None else entry.record_offset
 
+    def earliest_deadline_ms(self) -> int | None:
+        """When the first window of an open slate ends, each on its own partition's clock."""
+        return self._open.earliest_deadline_ms()
+
     def show(self, slate: ShownSlate) -> list[ClosedSlate]:
         """Open a slate; return those that were evicted for it."""
         entry = _Entry(

@@ -121,6 +121,10 @@ class OpenSlates(Generic[SlateT]):
             queue.popleft()
         return queue[0] if queue else None
 
+    def earliest_deadline_ms(self) -> int | None:
+        """The least deadline of an open slate; goes through all."""
+        return min((slate.deadline_ms for slate in self._in_order if slate.is_open), default=None)
+
     def drain(self) -> Iterator[SlateT]:
         """Close and yield all, oldest first."""
         while slate := self.oldest():

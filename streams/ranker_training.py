@@ -39,6 +39,10 @@ class NoSlates(StreamsError, ValueError):
     """A log has nothing for a ranker to learn from."""
 
 
+class Stopped(StreamsError):
+    """A training was told to end before its time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedRanker:
     """A ranker and what came of its training.
@@ -109,16 +113,18 @@ def train_ranker(
     slates: Sequence[AnsweredSlate],
     on_progress: Callable[[float], object] = lambda _done: None,
 ) -> TrainedRanker:
-    """Train a ranker on slates, in their order.
+    """Train a ranker on slates, in the order in which they were shown.
 
     Args:
         head: Which one.
-        slates: Oldest first; the newest tenth is held out and learned last.
+        slates: In any order: answers come clicked ones first. The tenth that was shown last is held
+            out and learned last.
         on_progress: Told now and then which share of them is learned.
 
     Raises:
         NoSlates: There are too few, or none that teaches this ranker anything.
     """
+    slates = sorted(slates, key=lambda one: one.shown_at_ms)
     num_first = len(slates) - int(HELD_OUT_SHARE * len(slates))
     check_slates(head.name, slates, num_first)
     ranker = head.untrained()
@@ -131,7 +137,7 @@ def train_ranker(
         ranker=learned,
         quality=quality,
         num_slates=len(slates),
-        cutoff_ms=max(slate.shown_at_ms for slate in slates),
+        cutoff_ms=slates[-1].shown_at_ms,
     )
 
 
@@ -139,6 +145,7 @@ def taught(
     ranker: SlateRanker,
     slates: Sequence[AnsweredSlate],
     on_progress: Callable[[float], object] = lambda _done: None,
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> SlateRanker:
     """Let a ranker learn slates too; return what it is then: another one, of those that grow trees.
 
@@ -146,12 +153,23 @@ def taught(
         ranker: Goes on learning; what was returned of it before may change with it.
         slates: In their order.
         on_progress: Told now and then which share of them is learned.
+        is_stopped: Asked as often, and once more before trees grow: that is not cut short.
+
+    Raises:
+        Stopped: `is_stopped` said so.
     """
     for place, slate in enumerate(slates):
-        ranker.learn(slate.relevance, slate.examination, slate.labels, slate.watch_times)
         if place % _PROGRESS_SLATES == 0:
             on_progress(place / len(slates))
+            _heed(is_stopped)
+        ranker.learn(slate.relevance, slate.examination, slate.labels, slate.watch_times)
+    _heed(is_stopped)
     return ranker.refresh() or ranker
+
+
+def _heed(is_stopped: Callable[[], bool]) -> None:
+    if is_stopped():
+        raise Stopped
 
 
 def judged(ranker: SlateRanker, slates: Sequence[AnsweredSlate]) -> RankerQuality:
@@ -189,10 +207,9 @@ def check_slates(name: str, slates: Sequence[AnsweredSlate], num_first: int) -> 
     if name not in OF_WATCH_TIMES:
         return
     watched = np.concatenate([slate.watch_times[slate.labels] for slate in slates])
-    if np.isnan(watched).all() or np.nanmin(watched) < 0:
+    if np.isnan(watched).all():
         raise NoSlates(
-            f"found {int((~np.isnan(watched)).sum())} watch times at {len(watched)} clicks, the "
-            f"lowest {np.nanmin(watched, initial=np.inf)}, expected some, each 0 or more: ranker "
+            f"found no watch time of 0 or more at {len(watched)} clicks, expected some: ranker "
             f"{name} learns from the value of label actions (docs/events.md)"
         )
 

@@ -131,6 +131,7 @@ def action(
     weight: float = 1.0,
     is_label: bool = True,
     is_counted: bool = True,
+    value: float | None = None,
 ) -> Source:
     def row(offset: int, index: Callable[[str], int]) -> Row:
         return ActionRow(
@@ -145,6 +146,7 @@ def action(
             list_id=list_id,
             previous=np.array([item_key(one) for one in previous], "<u8").tobytes(),
             is_counted=is_counted,
+            value=value,
         )
 
     return Source(row)

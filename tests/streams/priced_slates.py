@@ -22,15 +22,24 @@ def catalogue() -> list[CatalogueItem]:
 
 
 def answered_events(
-    num_slates: int, *, wants_cheap: bool, seed: int = 3, num_users: int = 100, first: int = 0
+    num_slates: int,
+    *,
+    wants_cheap: bool,
+    seed: int = 3,
+    num_users: int = 100,
+    first: int = 0,
+    unclicked_share: float = 0.0,
 ) -> list[Event]:
     """Impressions of all items at prices drawn anew each time, and the click on each of them.
+
+    Of `unclicked_share` the click is left out.
 
     Which item it is tells nothing, the rank of its price everything: the further from the wanted
     end, the rarer the click. Whatever is clicked is watched for half a minute. `first` numbers the
     slates, by which they follow others in time.
     """
     draws = np.random.default_rng(seed)
+    is_clicked = np.random.default_rng([seed, 1]).random(num_slates) >= unclicked_share
     chances = np.exp(-np.arange(len(ITEMS)))
     events: list[Event] = []
     for number in range(first, first + num_slates):
@@ -59,6 +68,8 @@ def answered_events(
                 ),
             )
         )
+        if not is_clicked[number - first]:
+            continue
         events.append(
             Action(
                 event_id=f"click-{number}",

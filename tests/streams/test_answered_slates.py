@@ -26,6 +26,7 @@ from tests.streams.example_logs import (
     new_fold,
     new_online,
     record_of,
+    visit,
 )
 
 
@@ -107,6 +108,42 @@ def test_what_retention_removed_may_be_missing_and_nothing_else() -> None:
     assert len(slates) == 2
     with pytest.raises(GapInExamples):
         joined([first, third])
+
+
+def test_a_time_below_zero_is_none() -> None:
+    request = [
+        impression("ann", ["i1", "i2", "i3"], START_MS, request="r"),
+        action("ann", "i2", START_MS + 1, request="r", value=-1.0),
+        action("ann", "i1", START_MS + 2, request="r", value=2.5),
+    ]
+    config = AttributionConfig(window_ms=60_000, after_click_ms=1_000)
+    (found,) = joined([record_of(request, 0)], config).newest()
+    assert found.labels.tolist() == [True, True, False]
+    np.testing.assert_array_equal(found.watch_times, [2.5, np.nan, np.nan])
+
+
+def test_a_partition_that_lags_is_waited_for() -> None:
+    """Of its slates only the clicked ones are known yet, however far the others are ahead."""
+    slates = AnsweredSlates(CONFIG, layout=LAYOUT, capacity=100)
+    lagging = [
+        *slate_with_click(0),
+        # By a slow clock, and open: it holds back what was shown since it came, not since then.
+        impression("bob", ["i1"], START_MS - 10**7, request="slow"),
+        impression("cat", ["i1"], START_MS + 20_000, request="open"),
+        *slate_with_click(30),
+    ]
+    slates.take(record_of(lagging, 0), 0)
+    # The slow one came a millisecond after the first.
+    ahead = [one for number in (200, 201) for one in slate_with_click(number)]
+    slates.take(record_of(ahead, 0, partition=1), 1)
+    assert [one.shown_at_ms - START_MS for one in slates.settled()] == [0]
+
+    # The slow one's window is over, that of what was shown at 20 s is not.
+    slates.take(record_of([visit("ann", START_MS + 70_000)], len(lagging)), 2)
+    assert [one.shown_at_ms - START_MS for one in slates.settled()] == [-(10**7), 0]
+
+    slates.take(record_of([visit("ann", START_MS + 90_000)], len(lagging) + 1), 3)
+    assert [one.shown_at_ms - START_MS for one in slates.settled()] == [-(10**7), 0, 20_000, 30_000]
 
 
 def test_a_record_that_comes_twice_counts_once() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -66,6 +67,23 @@ def test_the_newest_tenth_is_judged_before_it_is_learned(slates: list[AnsweredSl
     assert trained.ranker.scores(asked).tolist() != before.scores(asked).tolist()
 
 
+def test_the_newest_are_those_that_were_shown_last(tmp_path: Path) -> None:
+    """Clicked slates close at once, the others all at the log's end."""
+    path = tmp_path / "half.jsonl"
+    write_events(path, answered_events(200, wants_cheap=True, unclicked_share=0.5))
+    slates = slates_of(str(path), SETTINGS).newest()
+    assert not any(one.labels.any() for one in slates[-20:])
+
+    trained = train_ranker(HEAD, slates)
+    in_order = sorted(slates, key=lambda one: one.shown_at_ms)
+    before = HEAD.untrained()
+    for one in in_order[:180]:
+        before.learn(*one[2:])
+    assert trained.quality == judged(before.refresh() or before, in_order[180:])
+    assert trained.quality.slates == 20
+    assert trained.metrics["mrr"] is not None
+
+
 def test_the_command_says_how_good_the_bundle_is_and_where_it_lies(
     log: Path, tmp_path: Path
 ) -> None:
@@ -95,17 +113,26 @@ def test_a_log_without_slates_is_refused_with_what_was_found(
         train_ranker(HEAD, slates[:9])
 
 
-@pytest.mark.parametrize(("watched", "found"), [(np.nan, "found 0 watch times"), (-1.0, "-1.0")])
-def test_watch_times_are_needed_where_they_are_learned_and_none_is_negative(
-    slates: list[AnsweredSlate], watched: float, found: str
-) -> None:
-    head = RankerHead(name="watch_time", shape=SETTINGS.slate_shape())
+WATCH_TIME = RankerHead(name="watch_time", shape=SETTINGS.slate_shape())
+
+
+def test_watch_times_are_needed_where_they_are_learned(slates: list[AnsweredSlate]) -> None:
     odd = [
-        one._replace(watch_times=np.where(one.labels, watched, np.nan)) if place % 2 else one
+        one._replace(watch_times=np.full(8, np.nan)) if place % 2 else one
         for place, one in enumerate(slates)
     ]
-    if np.isnan(watched):
-        train_ranker(head, odd[:20])
-        odd = odd[1::2]
-    with pytest.raises(NoSlates, match=found):
-        train_ranker(head, odd)
+    train_ranker(WATCH_TIME, odd[:20])
+    with pytest.raises(NoSlates, match="found no watch time of 0 or more at 150 clicks"):
+        train_ranker(WATCH_TIME, odd[1::2])
+
+
+def test_a_negative_value_teaches_nothing_and_stops_nothing(tmp_path: Path) -> None:
+    first_click, *others = answered_events(20, wants_cheap=True)[1:]
+    shown = answered_events(20, wants_cheap=True)[0]
+    negative = msgspec.structs.replace(first_click, value=-1.0)
+    path = tmp_path / "negative.jsonl"
+    write_events(path, [shown, negative, *others])
+    slates = slates_of(str(path), SETTINGS).newest()
+    assert np.isnan(slates[0].watch_times).all()
+    assert slates[0].labels.any()
+    assert train_ranker(WATCH_TIME, slates).num_slates == 20
