@@ -24,7 +24,7 @@ from models.slate_ranker import SlateRanker
 from streams.answered_slates import AnsweredSlate, AnsweredSlates
 from streams.config import Config
 from streams.metrics import TrainerMetrics
-from streams.ranker_training import NoSlates, check_slates, taught
+from streams.ranker_training import NoSlates, Stopped, check_slates, taught
 from streams.training_round import Trained
 
 logger = logging.getLogger(__name__)
@@ -79,31 +79,62 @@ class RankerRound:
         """Slates shown since the newest that the bundle in use has learned."""
         return len(self._new(self.slates.settled()))
 
-    def run(self) -> Trained:
-        """Do one round."""
+    def run(self, *, is_stopped: Callable[[], bool] = lambda: False) -> Trained:
+        """Do one round; cut short, without effect, when `is_stopped` says so.
+
+        A training of trees that has begun is not cut short.
+        """
         slates = self.slates.settled()
-        num_new = len(self._new(slates))
-        num_held_out = min(int(num_new * self._trainer.held_out_share), self._trainer.max_held_out)
+        num_held_out = self._num_held_out(self._new(slates))
         num_learned = len(slates) - num_held_out
         try:
             check_slates(self.head.name, slates, num_learned)
+            self._check_held_out(slates[num_learned:])
+            return self._round(slates, num_learned, is_stopped)
         except NoSlates as error:
             logger.info("No training of %s: %s", self.head.name, error)
-            return Trained.SKIPPED
+        except Stopped:
+            logger.info("The training of %s was stopped", self.head.name)
+        return Trained.SKIPPED
+
+    def _round(
+        self, slates: Sequence[AnsweredSlate], num_learned: int, is_stopped: Callable[[], bool]
+    ) -> Trained:
         learned, held_out = slates[:num_learned], slates[num_learned:]
         begun_s = time.monotonic()
         ranker = self.head.untrained()
-        candidate = taught(ranker, learned)
+        candidate = taught(ranker, learned, is_stopped=is_stopped)
         self._observe("fit", begun_s)
         begun_s = time.monotonic()
-        verdict = self._judged(candidate, [one for one in held_out if one.labels.any()])
+        verdict = self._judged(candidate, _clicked(held_out))
         self._observe("evaluate", begun_s)
         self._metrics.models.gate_decisions.of(verdict.decision.value).inc()
         logger.info("Gate of %s: %s, %s", self.head.name, verdict.decision, verdict.reason)
         if verdict.decision is not Decision.PROMOTE:
             return Trained.REJECTED
-        self._promote(taught(ranker, held_out), verdict, slates)
+        self._promote(taught(ranker, held_out, is_stopped=is_stopped), verdict, slates)
         return Trained.PROMOTED
+
+    def _num_held_out(self, new: Sequence[AnsweredSlate]) -> int:
+        """How many of the new slates, the newest, the gate scores: at most so many clicked ones."""
+        share = int(len(new) * self._trainer.held_out_share)
+        newest_first = new[: -share - 1 : -1]
+        num_clicked = np.cumsum([bool(one.labels.any()) for one in newest_first])
+        return int(np.searchsorted(num_clicked, self._trainer.max_held_out, side="right"))
+
+    def _check_held_out(self, held_out: Sequence[AnsweredSlate]) -> None:
+        """Refuse to train what the gate could not compare.
+
+        Raises:
+            NoSlates: With what was found.
+        """
+        num_clicked, num_needed = len(_clicked(held_out)), self._gate.min_targets
+        if self.incumbent is not None and num_clicked < num_needed:
+            raise NoSlates(
+                f"found {num_clicked} clicked slates among the {len(held_out)} that are held out, "
+                f"expected {num_needed} to compare it with the bundle in use: more are waited for "
+                "(trainer.held_out_share, trainer.max_held_out and trainer.max_slates bound them)"
+            )
 
     def _new(self, slates: Sequence[AnsweredSlate]) -> Sequence[AnsweredSlate]:
         """Those that the bundle in use has not learned."""
@@ -138,6 +169,10 @@ class RankerRound:
 
     def _observe(self, phase: str, begun_s: float) -> None:
         self._metrics.training.run_duration.of(phase).observe(time.monotonic() - begun_s)
+
+
+def _clicked(slates: Sequence[AnsweredSlate]) -> list[AnsweredSlate]:
+    return [one for one in slates if one.labels.any()]
 
 
 def gains_of_clicks(

@@ -225,7 +225,7 @@ class TrainerConfig:
         counter_actions: For how many of the newest it is kept what the counters said before them;
             only these are trained on again.
         held_out_share: Share of the new actions, the newest, that the gate scores.
-        max_held_out: Most of them.
+        max_held_out: Most of them; of a ranker, most clicked slates among them.
         max_slates: Answered slates that a ranker is trained on, the newest.
     """
 

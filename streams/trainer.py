@@ -151,7 +151,7 @@ class Trainer:
                 if has_caught_up and self._is_due():
                     self._train(stop)
                 if has_caught_up and self._ranker is not None:
-                    self._refresh(self._ranker)
+                    self._refresh(self._ranker, stop)
         self._data.save(self._folder / _SAVED)
 
     def _ranker_round(self) -> RankerRound | None:
@@ -167,7 +167,7 @@ class Trainer:
             self._config, head, self._metrics, folder=self._folder, announce=announce
         )
 
-    def _refresh(self, ranker: RankerRound) -> None:
+    def _refresh(self, ranker: RankerRound, stop: threading.Event) -> None:
         """Train the ranker anew, at the first chance and then after `interval_s` each time."""
         trainer, now_s = self._config.trainer, time.monotonic()
         if now_s < self._ranker_due_s:
@@ -178,9 +178,9 @@ class Trainer:
         self._compare_with_current(ranker)
         if ranker.num_new < trainer.min_actions:
             return
-        trained = ranker.run()
+        trained = ranker.run(is_stopped=stop.is_set)
         self._ranker_due_s = time.monotonic() + trainer.interval_s
-        self._metrics.training.runs.of(trained.value).inc()
+        self._count(trained)
 
     def _compare_with_current(self, ranker: RankerRound) -> None:
         """Let the bundle in force be the one to beat, if workers can use it."""
@@ -246,7 +246,10 @@ class Trainer:
         trained = self._round.run(is_stopped=stop.is_set)
         self._tried_s = time.monotonic()
         self._tried_row = self._data.history.end_row
+        self._count(trained)
+        self._data.save(self._folder / _SAVED)
+
+    def _count(self, trained: Trained) -> None:
         self._metrics.training.runs.of(trained.value).inc()
         if trained is Trained.PROMOTED:
             self._metrics.training.last_success.set_to_current_time()
-        self._data.save(self._folder / _SAVED)

@@ -14,6 +14,7 @@ from featurestore.events import Action, Event
 from models.bundle import Bundle
 from models.gate import GateConfig
 from models.ranker_bundle import RankerHead
+from streams.config import Config
 from streams.metrics import TrainerMetrics
 from streams.one_process import OneProcess
 from streams.ranker_round import RankerRound, gains_of_clicks
@@ -34,6 +35,7 @@ class Room:
     """A round over what one process makes of events, and what it announced."""
 
     folder: Path
+    settings: Config = SETTINGS
     announced: list[tuple[Bundle, str]] = field(default_factory=list)
     metrics: TrainerMetrics = field(default_factory=TrainerMetrics)
     system: OneProcess = field(default_factory=lambda: OneProcess(SETTINGS))
@@ -41,7 +43,7 @@ class Room:
 
     def __post_init__(self) -> None:
         self.round = RankerRound(
-            SETTINGS,
+            self.settings,
             HEAD,
             self.metrics,
             folder=self.folder,
@@ -100,6 +102,45 @@ def test_one_that_loses_is_not_announced(room: Room) -> None:
     assert len(room.announced) == 1
     assert room.round.num_new == 200 + PER_WINDOW
     assert room.sample("model_gate_decisions_total", decision="keep") == 1
+
+
+@pytest.mark.parametrize("num_asked", range(6))
+def test_a_stop_is_heeded_at_every_point_and_leaves_nothing(room: Room, num_asked: int) -> None:
+    room.take(answered_events(300, wants_cheap=True))
+    answers = iter([False] * num_asked)
+    trained = room.round.run(is_stopped=lambda: next(answers, True))
+    # Of the 260 first it asks before the 1st and the 201st and at their end, of the others twice.
+    assert trained is (Trained.PROMOTED if num_asked == 5 else Trained.SKIPPED)
+    assert len(room.announced) == (num_asked == 5)
+    assert (room.round.incumbent is None) == (num_asked < 5)
+
+
+def test_as_many_clicked_slates_are_held_out_as_are_allowed(tmp_path: Path) -> None:
+    settings = config(
+        attribution__window_ms=60_000, ranking__head="pairwise", trainer__max_held_out=12
+    )
+    room = Room(tmp_path, settings)
+    room.take(answered_events(400, wants_cheap=True, unclicked_share=0.5))
+    assert room.round.run() is Trained.PROMOTED
+    _, reason = room.announced[0]
+    assert reason.endswith("on 12 held-out clicks")
+
+
+def test_nothing_is_trained_before_the_gate_could_compare_it(
+    room: Room, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    room.take(answered_events(200, wants_cheap=True))
+    room.round.run()
+    room.take(answered_events(200, wants_cheap=True, first=200, seed=4, unclicked_share=0.9))
+    assert room.round.run() is Trained.SKIPPED
+    assert "found 4 clicked slates among the 19 that are held out, expected 10" in caplog.text
+    assert room.sample("trainer_run_duration_seconds_count", phase="fit") == 1
+    assert len(room.announced) == 1
+
+    room.take(answered_events(1000, wants_cheap=True, first=400, seed=5, unclicked_share=0.9))
+    assert room.round.run() is not Trained.SKIPPED
+    assert room.sample("trainer_run_duration_seconds_count", phase="fit") == 2
 
 
 def test_slates_whose_window_is_open_are_waited_for(room: Room) -> None:
