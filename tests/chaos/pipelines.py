@@ -19,6 +19,7 @@ from deploy.stack.prometheus_server import http_answers
 from deploy.stack.role import Role
 from deploy.stack.role_set import RoleSet
 from featurestore.keys import LEARNER_BASE, LEARNER_DELTAS
+from tests.integration.learners import EXTRA_SOURCES
 from tests.integration.roles import until
 
 _ANSWER_S: Final = 5.0
@@ -136,6 +137,8 @@ def running_pipeline(
         "learner__base_interval_s": 2.0,
         "worker__chunk_events": 32,
         "redis__timeout_s": 1.0,
+        "online__extra_sources": EXTRA_SOURCES,
+        "retrieval__limits__factors": 20,
         **settings,
     }
     overrides = [f"kafka.topics.{topic}={prefix}{topic}" for topic in _TOPICS]

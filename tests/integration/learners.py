@@ -27,8 +27,8 @@ _LEARNER = (
     "sys.exit(run_learner(load_config(None, os.environ, sys.argv[1:])))"
 )
 # As the logs of examples have it: with every model of the seconds clock.
-_EXTRA_SOURCES = ["transformer", "factors"]
-CONFIG: Config = config_of({"online": {"extra_sources": _EXTRA_SOURCES}})
+EXTRA_SOURCES = ["transformer", "factors"]
+CONFIG: Config = config_of({"online": {"extra_sources": EXTRA_SOURCES}})
 LAYOUT = CONFIG.layout_digest(CONFIG.online_models())
 NUM_PARTITIONS = 3
 
@@ -40,7 +40,7 @@ def running_learner(
     """Run a learner on the topic with this prefix; `a__b=value` is the setting `a.b`."""
     values = {"learner__delta_interval_s": 0.1, "learner__base_interval_s": 0.7, **settings}
     overrides = [f"kafka.topics.{name}={prefix}{name}" for name in ("examples", "items", "models")]
-    overrides += [f"learner.group={prefix}learner", f"online.extra_sources={_EXTRA_SOURCES}"]
+    overrides += [f"learner.group={prefix}learner", f"online.extra_sources={EXTRA_SOURCES}"]
     overrides += [f"{key.replace('__', '.')}={value}" for key, value in values.items()]
     learner = RoleProcess(
         name="learner",
