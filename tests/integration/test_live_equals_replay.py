@@ -46,6 +46,7 @@ from streams.stopwatch import NoLaps
 from tests.chaos.event_log import shop_log
 from tests.chaos.pipelines import Pipeline, running_pipeline
 from tests.chaos.scale import scaled
+from tests.integration.learners import EXTRA_SOURCES
 from tests.integration.roles import until
 from tests.integration.stream_checks import produce, produce_items, values_of
 from tests.streams.bundles import announcement_of, small_bundle
@@ -60,6 +61,8 @@ NUM_ITEMS: Final = 200
 EQUAL_SCORES: Final = 1e-5
 """Neighbours whose scores are closer may change places: sums differ with the size of a batch."""
 SETTINGS: Final[dict[str, Any]] = {
+    "online__extra_sources": EXTRA_SOURCES,
+    "retrieval__limits__factors": 20,
     "ranking__category_cap": 5,
     "online__heads": '["choice"]',
     "exploration__share": 0.3,
