@@ -7,7 +7,6 @@ a replay that runs hours of event time ahead of the learner would be answered by
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from types import TracebackType
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from streams.config import Config
 
 _ASK_EVERY_S: Final = 0.05
-_MAX_ASKED: Final = 10
 _checkpoints: Final = msgspec.json.Decoder(Checkpoint)
 
 
@@ -62,6 +60,10 @@ class BacklogProbe:
         numbers = self._consumer.partitions_for_topic(self._topics.events) or ()
         self._events = [TopicPartition(self._topics.events, number) for number in sorted(numbers)]
         self._examples = TopicPartition(self._topics.examples, 0)
+        # Nothing is read, but of assigned partitions the leaders stay known. Every five minutes
+        # kafka-python 3.0.12 forgets those that it does not need, and where it knows the leaders of
+        # some partitions only, the others are missing from its answer.
+        self._consumer.assign([*self._events, self._examples])
 
     def __enter__(self) -> Self:
         return self
@@ -79,13 +81,13 @@ class BacklogProbe:
         """Return what waits now."""
         # In the way of an event, and ends first: what moves on in between must not look digested. A
         # worker's examples are logged before its checkpoint is written.
-        ends = _told(self._consumer.end_offsets, self._events)
-        starts = _told(self._consumer.beginning_offsets, [*self._events, self._examples])
+        ends = self._consumer.end_offsets(self._events)
+        starts = self._consumer.beginning_offsets([*self._events, self._examples])
         waiting = sum(
             max(0, ends[partition] - max(starts[partition], self._folded(partition.partition)))
             for partition in self._events
         )
-        end = _told(self._consumer.end_offsets, [self._examples])[self._examples]
+        end = self._consumer.end_offsets([self._examples])[self._examples]
         learned = max(starts[self._examples], self._learned())
         return Backlog(num_events=waiting, num_examples=max(0, end - learned))
 
@@ -116,16 +118,3 @@ class BacklogProbe:
         published = int(newest[0][1][b"to"]) if newest else 0
         saved = cast("bytes | None", self._redis.hget(LEARNER_BASE.decode(), "offset"))
         return max(published, int(saved or 0))
-
-
-def _told(
-    ask: Callable[[list[TopicPartition]], dict[TopicPartition, int]],
-    partitions: list[TopicPartition],
-) -> dict[TopicPartition, int]:
-    """Return offsets; kafka-python 3.0.12 fails where an answer leaves a partition out."""
-    for _ in range(_MAX_ASKED - 1):
-        try:
-            return ask(partitions)
-        except KeyError:
-            time.sleep(_ASK_EVERY_S)
-    return ask(partitions)
