@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from models.feature_vocabulary import FeatureVocabulary
 from models.ftrl import (
+    MAX_LOGIT,
     FtrlConfig,
     click_gradients,
     ftrl_step,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_MAX_LOGIT = 35.0
 _FIRST_CELLS = 16
 
 
@@ -89,7 +89,7 @@ class FtrlClassifier(base.Classifier):
             cell = self._vocabulary.find(feature)
             if cell is not None:
                 logit += number * float(self._w[cell])
-        p = 1.0 / (1.0 + math.exp(-max(-_MAX_LOGIT, min(_MAX_LOGIT, logit))))
+        p = 1.0 / (1.0 + math.exp(-max(-MAX_LOGIT, min(MAX_LOGIT, logit))))
         return {False: 1.0 - p, True: p}
 
     @override

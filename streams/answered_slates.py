@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from streams.attribution import Attribution, ClosedSlate, ShownSlate
+from streams.config import Config
 from streams.examples import NO_ITEM, ActionRow, ExamplesRecord, ImpressionRow, unpack_int32
 from streams.partition_clock import ClockConfig
 from streams.sections import AttributionConfig
@@ -70,6 +71,15 @@ class AnsweredSlates:
         self._newest_ms = 0
         self.num_other = 0
         self.next_offset = 0
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """Start with none, for the configured join, features and capacity."""
+        return cls(
+            config.attribution,
+            layout=config.layout_digest(config.online_models()),
+            capacity=config.trainer.max_slates,
+        )
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -62,11 +62,7 @@ class RankerRound:
             gate: When a comparison counts.
         """
         self.head = head
-        self.slates = AnsweredSlates(
-            config.attribution,
-            layout=config.layout_digest(config.online_models()),
-            capacity=config.trainer.max_slates,
-        )
+        self.slates = AnsweredSlates.of(config)
         self.incumbent: Bundle | None = None
         self._trainer = config.trainer
         self._metrics = metrics

@@ -96,11 +96,7 @@ def slates_of(source: str, config: Config) -> AnsweredSlates:
         ExamplesCorrupt: A record of the topic is none of this release.
         GapInExamples: Records of the topic are missing.
     """
-    slates = AnsweredSlates(
-        config.attribution,
-        layout=config.layout_digest(config.online_models()),
-        capacity=config.trainer.max_slates,
-    )
+    slates = AnsweredSlates.of(config)
     if source == FROM_KAFKA:
         asyncio.run(_read_topic(slates, config))
     else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from models.registry import SERVABLE, load_recommender, new_recommender
 from streams.cli import _headrace
 from streams.config import load_config
 from streams.finished_log import read_log
-from tests.integration.roles import running_learner, running_worker, until
+from tests.integration.roles import RoleProcess, running_learner, running_worker, until
 from tests.integration.stream_checks import produce, produce_items
 from tests.streams.stream_events import START_MS, click, visit
 
@@ -82,6 +84,32 @@ class Desk:
         return bundle.digest[:12], model
 
 
+@contextmanager
+def only_source(
+    name: str, limit: int, tmp_path: Path, *, kafka: str, redis_url: str, prefix: str
+) -> Iterator[RoleProcess]:
+    """Run a learner and a worker whose lists are what one model says; yield the worker."""
+    sources: dict[str, object] = {
+        "online__extra_sources": ["transformer", name],
+        "online__initial_weights": f"{{{name} = 1.0, covisitation = 0.0}}",
+        "online__reranker__min_slates": 10**9,
+    }
+    limits = f"{{{name} = {limit}, trending = 0, covisitation = 0, fresh = 0}}"
+    with (
+        running_learner(tmp_path, kafka=kafka, redis_url=redis_url, prefix=prefix, **sources),
+        running_worker(
+            tmp_path,
+            kafka=kafka,
+            redis_url=redis_url,
+            prefix=prefix,
+            number=0,
+            retrieval__limits=limits,
+            **sources,
+        ) as worker,
+    ):
+        yield worker
+
+
 @pytest.mark.parametrize("name", SERVABLE)
 def test_a_trained_model_makes_lists_once_promoted_until_rolled_back(
     name: str, kafka: KafkaBroker, redis_url: str, topics: str, tmp_path: Path
@@ -89,27 +117,13 @@ def test_a_trained_model_makes_lists_once_promoted_until_rolled_back(
     events_topic, file = f"{topics}events", tmp_path / "shifted.jsonl"
     file.write_bytes(b"".join(encode_event(event) + b"\n" for event in habits(4)))
     produce(kafka.bootstrap, events_topic, habits(0))
-    sources = {
-        "online__extra_sources": ["transformer", name],
-        "online__initial_weights": f"{{{name} = 1.0, covisitation = 0.0}}",
-        "online__reranker__min_slates": 10**9,
-    }
     desk = Desk(kafka.bootstrap, topics, tmp_path / "models")
     first, first_scores = desk.trained(name, "kafka")
     second, second_scores = desk.trained(name, str(file))
     assert best_of(first_scores) != best_of(second_scores)
     with (
-        running_learner(
-            tmp_path, kafka=kafka.bootstrap, redis_url=redis_url, prefix=topics, **sources
-        ),
-        running_worker(
-            tmp_path,
-            kafka=kafka.bootstrap,
-            redis_url=redis_url,
-            prefix=topics,
-            number=0,
-            retrieval__limits=f"{{{name} = 5, trending = 0, covisitation = 0, fresh = 0}}",
-            **sources,
+        only_source(
+            name, 5, tmp_path, kafka=kafka.bootstrap, redis_url=redis_url, prefix=topics
         ) as worker,
         redis.Redis.from_url(redis_url) as client,
     ):
@@ -180,27 +194,12 @@ def test_a_live_list_follows_the_device_and_the_catalogue_as_the_trained_model_d
         f"{topics}items",
         [CatalogueItem(item_id=ItemId(item), categories=(item[0],)) for item in [*items, "m-new"]],
     )
-    sources = {
-        "online__extra_sources": ["transformer", name],
-        "online__initial_weights": f"{{{name} = 1.0, covisitation = 0.0}}",
-        "online__reranker__min_slates": 10**9,
-    }
     desk = Desk(kafka.bootstrap, topics, tmp_path / "models")
     digest, model = desk.well_trained(name)
     assert "m-new" in model.item_ids
-    limits = f"{{{name} = 20, trending = 0, covisitation = 0, fresh = 0}}"
     with (
-        running_learner(
-            tmp_path, kafka=kafka.bootstrap, redis_url=redis_url, prefix=topics, **sources
-        ),
-        running_worker(
-            tmp_path,
-            kafka=kafka.bootstrap,
-            redis_url=redis_url,
-            prefix=topics,
-            number=0,
-            retrieval__limits=limits,
-            **sources,
+        only_source(
+            name, 20, tmp_path, kafka=kafka.bootstrap, redis_url=redis_url, prefix=topics
         ) as worker,
         redis.Redis.from_url(redis_url) as client,
     ):
