@@ -35,6 +35,8 @@ from streams.rivals import Compared
 
 _NOW_S = 0.0
 """No deadline passes: what is asked is what the traffic says."""
+_COMPARED = "gate.compare_rate=1.0"
+"""Every list, which no freshness suffers from here: as few sessions as can be."""
 _MINUTE_MS = 60_000
 _HELD_OUT = 0.1
 
@@ -129,7 +131,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="of live traffic, at most")
     parser.add_argument("--equal", type=int, default=10, help="trials of an equal bundle")
     arguments = parser.parse_args()
-    config = load_config(DEMO_CONFIG, {}, [f"ranking.head={arguments.head}"])
+    config = load_config(DEMO_CONFIG, {}, [f"ranking.head={arguments.head}", _COMPARED])
     settings = replace(Settings(), seed=arguments.seed, backfill_hours=arguments.past_hours)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
