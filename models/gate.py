@@ -33,12 +33,14 @@ class GateConfig:
         min_targets: fewer targets decide nothing.
         num_resamples: of the bootstrap.
         confidence: of the interval.
+        tolerance: a loss that may be smaller than this is none; in the unit of the scores.
         seed: of the resampling.
     """
 
     min_targets: int = 200
     num_resamples: int = 1_000
     confidence: float = 0.95
+    tolerance: float = 0.0
     seed: int = 7
 
 
@@ -103,7 +105,7 @@ def judge(
             incumbent=other,
         )
     low, high = _interval(candidate_P - incumbent_P, user_P, config)
-    decision = Decision.KEEP if high < 0 else Decision.PROMOTE
+    decision = Decision.KEEP if high < -config.tolerance else Decision.PROMOTE
     reason = (
         f"{measure} {score:.4f} against {other:.4f} on {num_targets} {targets}: difference "
         f"{score - other:+.4f}, {100 * config.confidence:.4g} % interval {low:+.4f} to {high:+.4f}"

@@ -9,7 +9,9 @@ moment, so whatever changes with time is the same. A bundle loses by either of t
 - the mean reciprocal rank by what the bundle itself scored, as in the trainer's gate, unless its
   lists have surely gained: what weighs little in today's lists may weigh more tomorrow.
 
-The ranks in the lists are counted beside them, for people.
+The ranks in the lists are counted beside them, for people. A loss counts where it is surely larger
+than a tolerance: two trainings from the same data differ, too, and on enough actions every
+difference is a sure one.
 
 - A *candidate*, which has passed the held-out actions, is promoted at `min_compared` actions unless
   it has lost by then; it is promoted without, when the deadline passes and too little has come.
@@ -178,7 +180,7 @@ class LiveGate:
         users_P = np.array([one.user for one in self._compared], np.uint64)
         # Half of it for either measure.
         risk = (1 - self._config.confidence) / 2**look / 2
-        gate = replace(_GATE, confidence=1 - risk)
+        gate = replace(_GATE, confidence=1 - risk, tolerance=self._config.tolerance)
 
         def verdict(of_P2: npt.NDArray[np.float64], measure: str, newer: int) -> Verdict:
             pair = of_P2[:, newer], of_P2[:, 1 - newer]

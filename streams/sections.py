@@ -277,6 +277,8 @@ class LiveGateConfig:
         min_compared: Actions after which a candidate is judged, and a promoted bundle first.
         max_compared: Actions after which a promoted bundle has stood the test.
         confidence: That a bundle which is no worse is not taken for worse, over all looks.
+        tolerance: In the log score (nats) or in the reciprocal rank, how much worse a bundle may be
+            and still count as equal.
         deadline_s: How long a candidate waits for `min_compared` actions.
         compare_rate: Share of lists that are made with the challenger, too, while there is one.
     """
@@ -284,6 +286,7 @@ class LiveGateConfig:
     min_compared: int = 200
     max_compared: int = 1_600
     confidence: float = 0.99
+    tolerance: float = 0.005
     deadline_s: float = 300.0
     compare_rate: float = 0.1
 
@@ -297,6 +300,7 @@ class LiveGateConfig:
             (self.min_compared >= 20, "min_compared at least 20"),
             (self.max_compared >= self.min_compared, "max_compared at least min_compared"),
             (0.5 <= self.confidence < 1, "confidence from 0.5 to below 1"),
+            (0 <= self.tolerance < 1, "tolerance from 0 to below 1"),
             (self.deadline_s > 0, "deadline_s above 0"),
             (0 <= self.compare_rate <= 1, "compare_rate from 0 to 1"),
         ]

@@ -32,6 +32,15 @@ def test_equal_bundle_is_promoted_since_it_is_newer() -> None:
     assert judge(incumbent.copy(), incumbent, _USERS, GateConfig()).decision is Decision.PROMOTE
 
 
+def test_a_sure_loss_within_the_tolerance_is_none() -> None:
+    incumbent = _scores(1)
+    worse = incumbent - 0.004
+    assert judge(worse, incumbent, _USERS, GateConfig()).decision is Decision.KEEP
+    tolerant = GateConfig(tolerance=0.005)
+    assert judge(worse, incumbent, _USERS, tolerant).decision is Decision.PROMOTE
+    assert judge(worse - 0.004, incumbent, _USERS, tolerant).decision is Decision.KEEP
+
+
 def test_too_few_targets_decide_nothing() -> None:
     incumbent = _scores(1)[:199]
     better = np.ones(199)

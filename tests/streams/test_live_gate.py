@@ -167,6 +167,16 @@ def test_an_equal_bundle_is_not_rolled_back(seed: int) -> None:
         assert all(word.role is Role.CHALLENGER for word in one.decide(1.0))
 
 
+@pytest.mark.parametrize(("loss", "goes"), [(0.004, False), (0.02, True)])
+def test_a_bundle_goes_for_no_loss_that_nobody_would_notice(loss: float, *, goes: bool) -> None:
+    one = promoted()
+    one.take(compared([(3.0, 3.0)] * 400, current=NEW, challenger=OLD, own=(0.2, 0.2 + loss)))
+
+    words = one.decide(1.0)
+
+    assert ((Role.CURRENT, OLD, Decision.LIVE_ROLLBACK) in said(words)) is goes
+
+
 def test_what_was_compared_of_another_pair_does_not_count() -> None:
     one = promoted()
     one.take(compared(noise(400, loss=1.0), current=OLD, challenger=NEW))
