@@ -162,7 +162,7 @@ class TrainingRound:
             self._data.history,
             from_row=from_row,
             to_row=to_row,
-            config=self._training,
+            config=self._passes(),
             seed=self._seed + self._num_rounds,
             counters=self._data.counters,
         ):
@@ -174,6 +174,11 @@ class TrainingRound:
             self._metrics.training.loss.set(float(np.mean(losses)))
         self._metrics.training.run_duration.of("fit").observe(time.monotonic() - begun_s)
         return True
+
+    def _passes(self) -> TrainingConfig:
+        if self._incumbent is None:
+            return self._training.of_first(self.num_new_actions)
+        return self._training
 
     def _judge(self, state: TrainingState, from_row: int, to_row: int) -> Verdict:
         begun_s = time.monotonic()

@@ -4,7 +4,8 @@ A step of the body moves the network and the item vectors that the batch touches
 calibration moves only the weights of one input against another (`network.CALIBRATION`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,11 @@ class TrainingConfig:
         calibration_learning_rate: of the weights of one input against another.
         epochs: passes over the window.
         chunk_rows: rows of the window that are shuffled together; smaller is more chronological.
+        first_targets: a first training passes over its window until it has learned so many targets,
+            at most `max_first_epochs` times: a small log alone has too few steps in it.
+        max_first_epochs: see there.
+        first_chunk_rows: of a first training; its weights of one input against another are far off,
+            and move with every chunk.
         max_batch_tokens: padded tokens of a batch.
         replay_fraction: replayed targets for each target of the window.
         max_full_softmax: largest catalogue whose softmax is not sampled.
@@ -53,6 +59,9 @@ class TrainingConfig:
     calibration_learning_rate: float = 1e-2
     epochs: int = 1
     chunk_rows: int = 10_000
+    first_targets: int = 300_000
+    max_first_epochs: int = 10
+    first_chunk_rows: int = 2_000
     max_batch_tokens: int = 1024
     replay_fraction: float = 0.25
     max_full_softmax: int = 8192
@@ -60,6 +69,16 @@ class TrainingConfig:
     action_loss_weight: float = 0.2
     max_gradient_norm: float = 1.0
     predicts_repeats: bool = False
+
+    def of_first(self, num_rows: int) -> Self:
+        """Return how a first training on so many rows is made.
+
+        >>> TrainingConfig(first_targets=100_000).of_first(40_000).epochs
+        2
+        """
+        passes = self.first_targets // max(num_rows, 1)
+        epochs = max(self.epochs, min(passes, self.max_first_epochs))
+        return replace(self, epochs=epochs, chunk_rows=min(self.chunk_rows, self.first_chunk_rows))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

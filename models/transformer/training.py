@@ -5,8 +5,9 @@ mixed with a share of replayed older ones. Before a chunk is learned, the weight
 against another (the counters' and the trust in the item vectors) are fitted to it with all else
 frozen: then the vectors are as stale as they will be when they serve, and get no credit for
 knowing what they have just been shown. A refresh is a pass over the rows since the last one, on
-warm weights; a first training is one or two passes over everything. One thread; for the same state,
-rows, configuration and seed the result is the same on the same machine.
+warm weights; a first training passes over a small log again and again (`TrainingConfig.of_first`).
+One thread; for the same state, rows, configuration and seed the result is the same on the same
+machine.
 """
 
 from collections.abc import Iterator

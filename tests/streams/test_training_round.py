@@ -32,7 +32,7 @@ NETWORK = NetworkConfig(
     model_width=32,
     feed_forward_width=32,
 )
-TRAINING = TrainingConfig(epochs=4, chunk_rows=500)
+TRAINING = TrainingConfig(epochs=4, chunk_rows=500, max_first_epochs=4)
 BREAKING = TrainingConfig(learning_rate=0.5, item_learning_rate=10.0)
 CONFIG = config_of({"trainer": {"held_out_share": 0.2}})
 
@@ -125,6 +125,18 @@ def test_the_first_round_promotes_a_bundle_that_can_be_served(desk: Desk) -> Non
     assert sorted(encoder.bundle.item_ids) == sorted(desk.data.history.item_ids)
     assert desk.sample("recsys_model_gate_decisions_total", decision="promote") == 1
     assert desk.sample("recsys_model_eval_score", kind="transformer", metric="mrr") > 0.3
+
+
+def test_a_first_round_learns_a_small_log_again_and_again_and_later_ones_once(desk: Desk) -> None:
+    training = desk.round(TrainingConfig(replay_fraction=0.0, first_targets=3_500))
+    assert training.run(is_stopped=never) is Trained.PROMOTED
+    # 3 passes over 1,000 actions, those that were held out for the gate included.
+    assert desk.sample("recsys_trainer_sequences_total") == 3_000
+
+    desk.read(walks(200, seed=2))
+    training.run(is_stopped=never)
+
+    assert desk.sample("recsys_trainer_sequences_total") in (3_800, 4_000)
 
 
 def test_a_warm_round_trains_the_new_rows_and_replays_a_share(
