@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -25,7 +27,7 @@ from models.transformer.evaluation import TargetRanks, rank_targets
 from models.transformer.network import NetworkConfig
 from models.transformer.new_items import first_vectors
 from models.transformer.state import TrainingState
-from models.transformer.training import TrainingConfig, fit
+from models.transformer.training import Progress, TrainingConfig, fit
 from streams.config import Config
 from streams.metrics import TrainerMetrics
 from streams.training_data import TrainingData
@@ -117,17 +119,19 @@ class TrainingRound:
         self._data.retire_items()
         end_row = self._data.history.end_row
         held_out_row = end_row - self._num_held_out()
-        state = self._warm_state()
-        if not self._fit(state, self._learned_row, held_out_row, is_stopped):
+        fitted = self._fitted(held_out_row, end_row, is_stopped)
+        if fitted is None:
             return Trained.SKIPPED
+        state, training = fitted
         verdict = self._judge(state, held_out_row, end_row)
         self._metrics.models.gate_decisions.of(verdict.decision.value).inc()
         logger.info("Gate: %s, %s", verdict.decision, verdict.reason)
         if verdict.decision is not Gate.PROMOTE:
             return Trained.REJECTED
         # The held-out actions are the newest: what is served should have learned them, too.
-        if not self._fit(state, held_out_row, end_row, is_stopped):
-            return Trained.SKIPPED
+        for _ in self._steps(state, held_out_row, end_row, training):
+            if is_stopped():
+                return Trained.SKIPPED
         self._promote(state, verdict)
         self._learned_row = end_row
         return Trained.PROMOTED
@@ -151,10 +155,32 @@ class TrainingRound:
         state.adopt(history.item_ids, first_vectors(history, state.item_ids, vectors))
         return state
 
-    def _fit(
-        self, state: TrainingState, from_row: int, to_row: int, is_stopped: Callable[[], bool]
-    ) -> bool:
-        """Learn the rows of a window; False if stopped."""
+    def _fitted(
+        self, held_out_row: int, end_row: int, is_stopped: Callable[[], bool]
+    ) -> tuple[TrainingState, TrainingConfig] | None:
+        """Return what has learned all but the held-out actions, and how; None if stopped.
+
+        A first training goes on while a pass makes it better on these. Where what is liked does not
+        last, that is one; where tastes last, many.
+        """
+        state = best = self._warm_state()
+        training, best_mrr, num_passes = self._training, -1.0, 0
+        if self._incumbent is None:
+            training = training.of_first(self.num_new_actions)
+        for step in self._steps(state, self._learned_row, held_out_row, training):
+            if is_stopped():
+                return None
+            if self._incumbent is None and step.ends_pass:
+                mrr = self._mrr(state, held_out_row, end_row)
+                if mrr <= best_mrr:
+                    break
+                best, best_mrr, num_passes = deepcopy(state), mrr, num_passes + 1
+        return best, replace(training, epochs=max(num_passes, self._training.epochs))
+
+    def _steps(
+        self, state: TrainingState, from_row: int, to_row: int, training: TrainingConfig
+    ) -> Iterator[Progress]:
+        """Learn the rows of a window, a step at a time."""
         begun_s = time.monotonic()
         losses: list[float] = []
         for progress in fit(
@@ -162,23 +188,16 @@ class TrainingRound:
             self._data.history,
             from_row=from_row,
             to_row=to_row,
-            config=self._passes(),
+            config=training,
             seed=self._seed + self._num_rounds,
             counters=self._data.counters,
         ):
             losses.append(progress.item_loss)
             self._metrics.training.sequences.inc(progress.targets)
-            if is_stopped():
-                return False
+            yield progress
         if losses:
             self._metrics.training.loss.set(float(np.mean(losses)))
         self._metrics.training.run_duration.of("fit").observe(time.monotonic() - begun_s)
-        return True
-
-    def _passes(self) -> TrainingConfig:
-        if self._incumbent is None:
-            return self._training.of_first(self.num_new_actions)
-        return self._training
 
     def _judge(self, state: TrainingState, from_row: int, to_row: int) -> Verdict:
         begun_s = time.monotonic()
@@ -193,6 +212,10 @@ class TrainingRound:
         self._metrics.models.eval_score.of(BUNDLE_KIND, "mrr").set(verdict.candidate)
         self._metrics.training.run_duration.of("evaluate").observe(time.monotonic() - begun_s)
         return verdict
+
+    def _mrr(self, state: TrainingState, from_row: int, to_row: int) -> float:
+        rank_P = self._ranks(state, from_row, to_row).rank_P
+        return float((1 / rank_P).mean()) if len(rank_P) else 0.0
 
     def _ranks(self, state: TrainingState, from_row: int, to_row: int) -> TargetRanks:
         return rank_targets(

@@ -39,9 +39,9 @@ class TrainingConfig:
         calibration_learning_rate: of the weights of one input against another.
         epochs: passes over the window.
         chunk_rows: rows of the window that are shuffled together; smaller is more chronological.
-        first_targets: a first training passes over its window until it has learned so many targets,
-            at most `max_first_epochs` times: a small log alone has too few steps in it.
-        max_first_epochs: see there.
+        first_targets: a first training passes over its window, as long as that helps, until it has
+            learned so many targets: a small log has too few steps in it.
+        max_first_epochs: so often at most.
         first_chunk_rows: of a first training; its weights of one input against another are far off,
             and move with every chunk.
         max_batch_tokens: padded tokens of a batch.
@@ -71,7 +71,7 @@ class TrainingConfig:
     predicts_repeats: bool = False
 
     def of_first(self, num_rows: int) -> Self:
-        """Return how a first training on so many rows is made.
+        """Return how a first training on so many rows is made, with the most passes.
 
         >>> TrainingConfig(first_targets=100_000).of_first(40_000).epochs
         2
@@ -88,12 +88,14 @@ class Progress:
     Attributes:
         targets: actions learned from, replayed ones included.
         done: share of the whole fit that is done.
+        ends_pass: whether the window has been gone through once more.
         item_loss: mean cross-entropy of the items, before the step.
         action_loss: mean cross-entropy of the action types, before the step.
     """
 
     targets: int
     done: float
+    ends_pass: bool
     item_loss: float
     action_loss: float
 
@@ -158,7 +160,7 @@ class Learner:
             if outcome.num_items:
                 self._descend(outcome.item_loss)
 
-    def step(self, batch: Batch, *, done: float) -> Progress:
+    def step(self, batch: Batch, *, done: float, ends_pass: bool) -> Progress:
         """Make one step of the body."""
         outcome = self._forward(batch, masks=self._masks)
         self._descend(outcome.item_loss + self._config.action_loss_weight * outcome.action_loss)
@@ -169,6 +171,7 @@ class Learner:
         return Progress(
             targets=len(batch.row_P),
             done=done,
+            ends_pass=ends_pass,
             item_loss=float(outcome.item_loss.detach()),
             action_loss=float(outcome.action_loss.detach()),
         )

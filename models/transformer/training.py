@@ -5,9 +5,9 @@ mixed with a share of replayed older ones. Before a chunk is learned, the weight
 against another (the counters' and the trust in the item vectors) are fitted to it with all else
 frozen: then the vectors are as stale as they will be when they serve, and get no credit for
 knowing what they have just been shown. A refresh is a pass over the rows since the last one, on
-warm weights; a first training passes over a small log again and again (`TrainingConfig.of_first`).
-One thread; for the same state, rows, configuration and seed the result is the same on the same
-machine.
+warm weights; a first training passes over a small log as often as that helps
+(`TrainingConfig.of_first`). One thread; for the same state, rows, configuration and seed the result
+is the same on the same machine.
 """
 
 from collections.abc import Iterator
@@ -61,6 +61,7 @@ def fit(
                 before = epoch * (to_row - first_row) + start - first_row
                 for number, part in enumerate(parts, start=1):
                     done = (before + (stop - start) * number / len(parts)) / total_rows
-                    yield learner.step(gather(history, part), done=done)
+                    ends_pass = stop == to_row and number == len(parts)
+                    yield learner.step(gather(history, part), done=done, ends_pass=ends_pass)
     finally:
         learner.close()
