@@ -54,6 +54,8 @@ class NetworkConfig:
             works for users it has not seen.
         item_dropout: share of tokens whose item is hidden in training, which is how an item newer
             than the bundle looks in serving.
+        id_dropout: share of the items with attributes whose own vector is hidden in a step, so that
+            attributes learn to speak alone.
     """
 
     length: int = 50
@@ -70,6 +72,7 @@ class NetworkConfig:
     dropout: float = 0.1
     user_dropout: float = 0.3
     item_dropout: float = 0.05
+    id_dropout: float = 0.1
 
     def __post_init__(self) -> None:
         """Refuse sizes that no network can have."""
