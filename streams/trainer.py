@@ -1,8 +1,9 @@
 """How does the trainer run: the one process that refreshes the transformer, and a ranker in use?
 
 It follows `examples` without a group, from where its saved history ends; trains when enough time or
-enough actions have passed; and announces what passes the gate. It imports torch and nothing waits
-for it: it yields the processor to the worker and the learner.
+enough actions have passed, with what the topic of items tells by then; and announces what passes
+the gate. It imports torch and nothing waits for it: it yields the processor to the worker and the
+learner.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from kafka import KafkaConsumer, TopicPartition
 
 from models.bundle import Bundle, BundleRefused, load_bundle
 from models.encoder import BUNDLE_KIND
+from models.history import History
 from streams.announcements import Decision
 from streams.answered_slates import AnsweredSlates
 from streams.config import Config
+from streams.engine import KafkaError
 from streams.errors import EXIT_REFUSED, StreamsError
 from streams.examples import ExamplesCorrupt, decode_record
+from streams.item_log import read_item_topic
 from streams.metrics import TrainerMetrics, serve_metrics
 from streams.model_registry import ModelRegistry
 from streams.ranker_round import RankerRound
@@ -101,6 +105,20 @@ def read_on(
         if slates is not None:
             slates.take(example, record.offset)
     return bool(consumer.position(partition) >= end)
+
+
+def is_described(history: History, config: Config) -> bool:
+    """Take in what the topic of items tells by now; whether it could be read.
+
+    Training without it would make a bundle forget what attributes have taught.
+    """
+    try:
+        told = read_item_topic(config).attributes
+    except KafkaError as error:
+        logger.warning("Nothing is trained: the topic of items cannot be read (%s)", error)
+        return False
+    history.describe({item: told[item] for item in history.item_ids if item in told})
+    return True
 
 
 class Trainer:
@@ -241,7 +259,7 @@ class Trainer:
 
     def _train(self, stop: threading.Event) -> None:
         self._go_on_from_current()
-        if not self._is_due():
+        if not self._is_due() or not is_described(self._data.history, self._config):
             return
         trained = self._round.run(is_stopped=stop.is_set)
         self._tried_s = time.monotonic()

@@ -13,7 +13,9 @@ from models.transformer.network import Network, NetworkConfig
 from models.transformer.sequence_recommender import SequenceRecommender
 from models.transformer.whole_training import WholeTrainingConfig
 
-_NETWORK = NetworkConfig(length=200, dropout=0.25, item_dropout=0.1, user_dropout=1.0)
+_NETWORK = NetworkConfig(
+    length=200, dropout=0.25, item_dropout=0.1, id_dropout=0.1, user_dropout=1.0
+)
 
 
 class TransformerRecommender(SequenceRecommender):

@@ -72,7 +72,7 @@ class NetworkConfig:
     dropout: float = 0.1
     user_dropout: float = 0.3
     item_dropout: float = 0.05
-    id_dropout: float = 0.1
+    id_dropout: float = 0.02
 
     def __post_init__(self) -> None:
         """Refuse sizes that no network can have."""

@@ -26,7 +26,8 @@ class SequenceNetwork(nn.Module):
         encoder: the network.
         items: the items' own vectors `[N + 1, I]`, unit length, zero of items that only their
             attributes tell something of; row 0 stands for "no item or unknown".
-        attributes: of the same rows; no vector is longer than 1. None where nothing is told.
+        attributes: of the same rows; None where nothing is told. No code's vector is longer than
+            `models.transformer.item_attributes.MAX_LENGTH`.
     """
 
     def __init__(

@@ -29,6 +29,7 @@ from models.graph_inputs import ATTRIBUTE_VECTORS
 from models.history import History
 from models.transformer.adam import Adam
 from models.transformer.full_softmax import full_softmax_loss
+from models.transformer.item_attributes import MAX_LENGTH
 from models.transformer.network import MaskPool
 from models.transformer.packed import PackedWeights
 from models.transformer.products import product_type, round_products
@@ -161,7 +162,7 @@ class WholeLearner:
         # Directions alone matter: unit length keeps steps comparable among the rows.
         self._network.items.copy_(functional.normalize(self._network.items, dim=-1))
         for vectors in self._vectors[1:]:
-            vectors.copy_(torch.renorm(vectors, 2, 0, 1.0))
+            vectors.copy_(torch.renorm(vectors, 2, 0, MAX_LENGTH))
         past = self._num_steps / (self._num_steps + _AVERAGE_BEGINS)
         share = 1 - min(self._config.averaging, past)
         self._average_encoder.lerp_(self._encoder.vector, share)
