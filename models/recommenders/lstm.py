@@ -18,7 +18,7 @@ from models.transformer.sequence_recommender import SequenceRecommender
 from models.transformer.whole_training import WholeTrainingConfig
 
 _NETWORK = RecurrentConfig(
-    length=200, num_blocks=1, dropout=0.25, item_dropout=0.1, id_dropout=0.1, user_dropout=1.0
+    length=200, num_blocks=1, dropout=0.25, item_dropout=0.1, user_dropout=1.0
 )
 # It converges in fewer passes than attention does.
 _TRAINING = {"max_epochs": 10}
@@ -64,4 +64,4 @@ class LstmRecommender(SequenceRecommender):
 
     @override
     def _encoder(self) -> Network:
-        return RecurrentNetwork(self._sizes)
+        return RecurrentNetwork(self._sizes, side=self.side)

@@ -13,9 +13,7 @@ from models.transformer.network import Network, NetworkConfig
 from models.transformer.sequence_recommender import SequenceRecommender
 from models.transformer.whole_training import WholeTrainingConfig
 
-_NETWORK = NetworkConfig(
-    length=200, dropout=0.25, item_dropout=0.1, id_dropout=0.1, user_dropout=1.0
-)
+_NETWORK = NetworkConfig(length=200, dropout=0.25, item_dropout=0.1, user_dropout=1.0)
 
 
 class TransformerRecommender(SequenceRecommender):
@@ -42,4 +40,4 @@ class TransformerRecommender(SequenceRecommender):
 
     @override
     def _encoder(self) -> Network:
-        return Network(self._sizes)
+        return Network(self._sizes, side=self.side)

@@ -36,6 +36,7 @@ class WatchRecommender(PassRecommender[WatchNetwork]):
     """The average of what was watched, up a tower."""
 
     name = "youtube"
+    reads_attributes = True
     reads_moments = True
 
     def __init__(
@@ -83,7 +84,7 @@ class WatchRecommender(PassRecommender[WatchNetwork]):
             torch.zeros(len(sequences)),
             torch.from_numpy(feed["context_BC"]) if "context_BC" in feed else None,
         )
-        scores_BN: npt.NDArray[np.float32] = (vector_BI @ self._network.items.T).numpy()
+        scores_BN: npt.NDArray[np.float32] = (vector_BI @ self._network.item_vectors().T).numpy()
         return scores_BN
 
     @override
@@ -92,7 +93,9 @@ class WatchRecommender(PassRecommender[WatchNetwork]):
 
     @override
     def _build(self, num_items: int) -> WatchNetwork:
-        return WatchNetwork(self._sizes, num_items, side=self.side)
+        return WatchNetwork(
+            self._sizes, num_items, side=self.side, attributes_NA=self._attributes_NA
+        )
 
     @override
     def _learner(self, history: History) -> WatchLearner | None:

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from onnx import TensorProto
 
 from models.neural.item_graph import add_scores, rows_of_both
-from models.onnx_graph import Arrays, OnnxGraph, Port
-from models.transformer.export import query, request_context, token_states
+from models.onnx_graph import CONTEXT_PORT, Arrays, OnnxGraph, Port
+from models.transformer.export import CONTEXT_VECTORS, query, token_states, what_is_asked
 from models.transformer.recurrent import RecurrentConfig
 
 # ONNX orders the gates input, output, forget, cell; torch input, forget, cell, output.
@@ -26,8 +26,8 @@ def recurrent_graph(
 ) -> bytes:
     """Return the serving graph, from token codes to scores.
 
-    Inputs: item_BL, action_BL, gap_BL, user_B, length_B and request_gap_B, as
-    `models.graph_inputs` makes them. Output: scores_BN.
+    Inputs: item_BL, action_BL, gap_BL, user_B, length_B, request_gap_B and, where the network reads
+    contexts, context_BC, as `models.graph_inputs` makes them. Output: scores_BN.
 
     Args:
         config: the network's sizes.
@@ -52,7 +52,7 @@ def recurrent_graph(
     state_BM = graph.norm("final_norm", graph.op("Add", last_BM, mixed_BM))
     # A code for each sequence: lengths are 1 and more.
     action_B = graph.op("Mul", graph.op("Sign", "length_B"), graph.ints(target_action))
-    query_BI = query(graph, config, request_context(graph, state_BM, action_B))
+    query_BI = query(graph, config, what_is_asked(graph, state_BM, action_B))
     more, scores = add_scores(graph, query_BI, unit_RI[1:], grows=grows)
     sequence, each = ("batch", "length"), ("batch",)
     return graph.serialise(
@@ -60,6 +60,7 @@ def recurrent_graph(
         [
             *(Port(name, sequence, is_whole=True) for name in ("item_BL", "action_BL", "gap_BL")),
             *(Port(name, each, is_whole=True) for name in ("user_B", "length_B", "request_gap_B")),
+            *([CONTEXT_PORT] if graph.has(CONTEXT_VECTORS) else []),
             *more,
         ],
         [scores],

@@ -23,6 +23,7 @@ from models.graph_inputs import token_inputs
 from models.history import History
 from models.passes import PassRecommender
 from models.recommender import UserSequence
+from models.side_features import context_rows
 from models.transformer.network import Network
 from models.transformer.sequence_network import SequenceNetwork
 from models.transformer.whole_training import WholeLearner, WholeTrainingConfig
@@ -38,6 +39,7 @@ class SequenceRecommender(PassRecommender[SequenceNetwork]):
     """A network over the newest actions, and unit item vectors."""
 
     reads_attributes = True
+    reads_moments = True
 
     def __init__(
         self, sizes: DataclassInstance, training: WholeTrainingConfig, *, seed: int
@@ -108,6 +110,9 @@ class SequenceRecommender(PassRecommender[SequenceNetwork]):
             last_BM,
             torch.from_numpy(inputs.request_gap_B),
             torch.full((num_users,), self._target_action),
+            torch.from_numpy(context_rows([one.contexts for one in sequences], self.side))
+            if self.side.context
+            else None,
         )
         scores_BN: npt.NDArray[np.float32] = (query_BI @ items_NI[1:].T).numpy()
         return scores_BN

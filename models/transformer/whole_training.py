@@ -184,6 +184,7 @@ class WholeLearner:
         )
         state_PM = hidden_BLM.flatten(0, 1)[torch.from_numpy(batch.position_P)]
         request_gap_P = torch.from_numpy(batch.request_gap_P)
+        context_PC = torch.from_numpy(batch.context_PC)
         action_P = torch.from_numpy(batch.action_P)
         target_P = torch.from_numpy(batch.item_P)
         seen_PL = torch.from_numpy(seen_items(batch))
@@ -192,7 +193,9 @@ class WholeLearner:
         chosen = torch.nonzero((target_P >= 0) & ~is_repeat_P)[:, 0]
         loss, item_loss = torch.zeros(()), 0.0
         if len(chosen):
-            query_PI, _ = network.queries(state_PM[chosen], request_gap_P[chosen], action_P[chosen])
+            query_PI, _ = network.queries(
+                state_PM[chosen], request_gap_P[chosen], action_P[chosen], context_PC[chosen]
+            )
             loss = self._softmax_loss(
                 query_PI,
                 item_NI,
@@ -202,7 +205,7 @@ class WholeLearner:
             )
             item_loss = float(loss.detach())
         if self._has_types or not len(chosen):
-            logits_PA = network.action_logits(state_PM, request_gap_P)
+            logits_PA = network.action_logits(state_PM, request_gap_P, context_PC)
             action_loss = functional.cross_entropy(logits_PA, action_P)
             loss = loss + self._config.action_loss_weight * action_loss
         return loss, item_loss
