@@ -48,6 +48,7 @@ _AUTOGROUP: Final = Path("/proc/self/autogroup")
 _POLL_MS: Final = 1000
 _MAX_FETCH_BYTES: Final = 16 * 1024 * 1024
 _SAVED: Final = "history"
+_ITEMS_TIMEOUT_S: Final = 300.0
 _LOOK_S: Final = 5.0
 """Time between two looks whether enough slates are there: each goes through all of them."""
 
@@ -113,9 +114,9 @@ def is_described(history: History, config: Config) -> bool:
     Training without it would make a bundle forget what attributes have taught.
     """
     try:
-        told = read_item_topic(config).attributes
-    except KafkaError as error:
-        logger.warning("Nothing is trained: the topic of items cannot be read (%s)", error)
+        told = read_item_topic(config, timeout_s=_ITEMS_TIMEOUT_S).attributes
+    except (KafkaError, TimeoutError) as error:
+        logger.warning("Nothing is trained: the topic of items cannot be read (%r)", error)
         return False
     history.describe({item: told[item] for item in history.item_ids if item in told})
     return True

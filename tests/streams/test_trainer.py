@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -82,6 +83,16 @@ def test_a_log_that_never_rests_is_caught_up_with() -> None:
     assert data.history.offset == 6
 
 
+def _reading(found: ItemLog | type[Exception]) -> Callable[..., ItemLog]:
+    def read(_: Config, *, timeout_s: float) -> ItemLog:
+        assert timeout_s > 0
+        if isinstance(found, type):
+            raise found
+        return found
+
+    return read
+
+
 def test_a_trainer_knows_what_the_topic_of_items_tells_of_its_items(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -89,13 +100,11 @@ def test_a_trainer_knows_what_the_topic_of_items_tells_of_its_items(
     history = History()
     history.append(events, from_offset=0, to_offset=1)
     told = ItemLog({"i1": (4, 7), "unmet": (5,)}, frozenset(["i1", "unmet"]))
-    monkeypatch.setattr(trainer, "read_item_topic", lambda _: told)
+    monkeypatch.setattr(trainer, "read_item_topic", _reading(told))
     assert trainer.is_described(history, Config())
     assert history.attribute_matrix().tolist() == [[0, 0], [4, 7], [0, 0]]
 
-    def unreadable(_: Config) -> ItemLog:
-        raise KafkaError
-
-    monkeypatch.setattr(trainer, "read_item_topic", unreadable)
-    assert not trainer.is_described(history, Config())
-    assert history.attribute_matrix().any()
+    for error in (KafkaError, TimeoutError):
+        monkeypatch.setattr(trainer, "read_item_topic", _reading(error))
+        assert not trainer.is_described(history, Config())
+        assert history.attribute_matrix().any()
