@@ -4,12 +4,12 @@ Covington et al. 2016, section 3 (`models.neural.watch_network` has the formulas
 the watch history, the age of the example as an input which is 0 when asked, the next watch as the
 target, as many examples of each user, a softmax over all items.
 
-Where we differ: a log has no searches or watch times, so that items, the age and the context of the
-moment are all that is read; the age, a share of the log's span, is joined by its square root, as
-the paper does with its ranking features (section 4.1); ten watches are averaged and not fifty,
-since an average forgets their order and the newest say most on ML-1M; targets are items that the
-user has not acted upon before; up to `max_full` items the softmax is not sampled, beyond it is,
-with the correction of `models.transformer.loss` for the paper's importance weights.
+Where we differ: a log has no searches or watch times, so that items with their attributes, the age
+and the context of the moment are all that is read; the age, a share of the log's span, is joined by
+its square root, as the paper does with its ranking features (section 4.1); ten watches are averaged
+and not fifty, since an average forgets their order and the newest say most on ML-1M; targets are
+items that the user has not acted upon before; up to `max_full` items the softmax is not sampled,
+beyond it is, with the correction of `models.transformer.loss` for the paper's importance weights.
 
 Shape letters: B sequences, N items.
 """
