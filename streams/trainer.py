@@ -1,9 +1,9 @@
 """How does the trainer run: the one process that refreshes the transformer, and a ranker in use?
 
 It follows `examples` without a group, from where its saved history ends; trains when enough time or
-enough actions have passed, with what the topic of items tells by then; and announces what passes
-the gate. It imports torch and nothing waits for it: it yields the processor to the worker and the
-learner.
+enough actions have passed; and announces what passes the gate. It imports torch and nothing waits
+for it: it yields the processor to the worker and the learner. Where `trainer.reads_attributes` says
+so, it reads the topic of items before it trains.
 """
 
 from __future__ import annotations
@@ -260,7 +260,10 @@ class Trainer:
 
     def _train(self, stop: threading.Event) -> None:
         self._go_on_from_current()
-        if not self._is_due() or not is_described(self._data.history, self._config):
+        if not self._is_due():
+            return
+        reads = self._config.trainer.reads_attributes
+        if reads and not is_described(self._data.history, self._config):
             return
         trained = self._round.run(is_stopped=stop.is_set)
         self._tried_s = time.monotonic()

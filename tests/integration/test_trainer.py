@@ -53,7 +53,11 @@ def test_a_trained_bundle_is_taken_up_and_a_damaged_one_is_not(
     even = [CatalogueItem(item_id=ItemId(f"i{n}"), categories=("even",)) for n in (0, 2, 4)]
     produce_items(kafka.bootstrap, f"{topics}items", even)
     with running_trainer(
-        tmp_path, kafka=kafka.bootstrap, redis_url=redis_url, prefix=topics
+        tmp_path,
+        kafka=kafka.bootstrap,
+        redis_url=redis_url,
+        prefix=topics,
+        trainer__reads_attributes="true",
     ) as trainer:
         until(
             lambda: trainer.metric(PROMOTED) == 1,
