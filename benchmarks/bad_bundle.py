@@ -41,6 +41,8 @@ def shuffled(bundle: Bundle, folder: Path, config: Config) -> Bundle:
     """The bundle with its item vectors dealt out at random."""
     state = restore_state(bundle, learning_rate=0.0)
     order = np.random.default_rng(1).permutation(len(bundle.item_ids)) + 1
+    # Without attributes, which would speak for the items all the same.
+    state.adopt(state.item_ids, {})
     state.items.vectors[1:] = state.items.vectors[order]
     created_ms = time.time_ns() // 1_000_000
     provenance = Provenance(
@@ -84,7 +86,7 @@ def judged(candidate: Bundle, incumbent: Bundle, data: TrainingData) -> Verdict:
 def _ranks(bundle: Bundle, data: TrainingData, from_row: int) -> TargetRanks:
     history = data.history
     state = restore_state(bundle, learning_rate=0.0)
-    vectors = state.items.vectors[1:].numpy()
+    vectors = state.item_vectors()[1:].numpy()
     state.adopt(history.item_ids, first_vectors(history, state.item_ids, vectors))
     return rank_targets(
         state, history, from_row=from_row, to_row=history.end_row, counters=data.counters

@@ -135,6 +135,7 @@ def _lstm(sequences: Sequence[UserSequence], settings: Settings, num_items: int)
         "user_B": user_buckets(inputs.user_B, network["num_user_buckets"]),
         "length_B": inputs.length_B,
         "request_gap_B": inputs.request_gap_B,
+        **moment_contexts(sequences, side_of(settings["side"])),
     }
 
 

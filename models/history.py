@@ -5,8 +5,8 @@ order, integer-coded, 22 bytes a row. It names the examples offset it stands for
 restarted trainer goes on from there and never reads the log twice.
 
 A history of a finished log may also hold side features (`models.side_features`): what the catalogue
-says of the items, and of each row in which context its list was made. The trainer's has none,
-and they are not saved.
+says of the items, and of each row in which context its list was made. The trainer's may be
+told of the items before each training, and never of contexts. None of it is saved.
 """
 
 import hashlib

@@ -80,6 +80,10 @@ class OnnxGraph:
         """Return a weight of the network."""
         return self._weights[name]
 
+    def has(self, name: str) -> bool:
+        """Return whether the network has such a weight."""
+        return name in self._weights
+
     def embed(self, name: str, rows: str) -> str:
         """Look rows up in an embedding."""
         return self.op("Gather", self.constant(self.weight(f"{name}.weight")), rows)

@@ -7,8 +7,8 @@ with the items that joined it: models score on scales of their own, some give a 
 everything, and the re-ranker weighs what it sees. The user is asked about anew with every list,
 from the positive actions of the state, as the model was trained on positive actions alone, and in
 the context of the event. Items that came later join where the model can tell something of them by
-their attributes (`two_tower`), and are missing elsewhere; so is everything for a user of whom the
-model knows no item.
+their attributes (`two_tower`, `lstm`), and are missing elsewhere; so is everything for a user of
+whom the model knows no item.
 
 Shape letters: N items of the bundle, and those that joined it.
 """

@@ -148,11 +148,18 @@ def context_rows(contexts: Sequence[Sequence[int]], side: SideFeatures) -> npt.N
     >>> context_rows([(5, 0), ()], SideFeatures(context=("a", "b"), num_context_codes=64)).tolist()
     [[5, 65], [0, 65]]
     """
-    num_names = len(side.context)
-    codes_BC = np.zeros((len(contexts), num_names), np.int64)
+    codes_BC = np.zeros((len(contexts), len(side.context)), np.int64)
     for row_C, codes in zip(codes_BC, contexts, strict=True):
         row_C[: len(codes)] = codes
-    return codes_BC + np.arange(num_names) * (1 + side.num_context_codes)
+    return context_rows_of(codes_BC, side)
+
+
+def context_rows_of(codes_BC: npt.NDArray[np.integer], side: SideFeatures) -> npt.NDArray[np.int64]:
+    """Return the same of a history's column, in which no code is missing."""
+    rows_BC: npt.NDArray[np.int64] = codes_BC + np.arange(len(side.context)) * (
+        1 + side.num_context_codes
+    )
+    return rows_BC
 
 
 def clock_inputs(moment_B: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

@@ -66,16 +66,22 @@ def read_item_file(path: Path, side: SideFeatures) -> ItemLog:
         ) from refusal
 
 
-def read_item_topic(config: Config) -> ItemLog:
+def read_item_topic(config: Config, *, timeout_s: float | None = None) -> ItemLog:
     """Read what the topic of items holds now; nothing where there is no such topic.
 
     Records that are none are left out: the worker, which reads the same topic, counts them.
 
+    Args:
+        config: Where the topic is, and which attributes count.
+        timeout_s: How long that may take; None for as long as it takes.
+
     Raises:
         KafkaError: No broker can be reached.
+        TimeoutError: It took longer.
     """
+    reading = read_to_end(config.kafka.brokers, config.kafka.topics.items)
     try:
-        records = asyncio.run(read_to_end(config.kafka.brokers, config.kafka.topics.items))
+        records = asyncio.run(asyncio.wait_for(reading, timeout_s))
     except UnreadableTopicError:
         return NO_ITEMS
     return item_log_of((record.value for record in records if _is_item(record.value)), config.side)

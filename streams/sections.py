@@ -227,6 +227,7 @@ class TrainerConfig:
         held_out_share: Share of the new actions, the newest, that the gate scores.
         max_held_out: Most of them; of a ranker, most clicked slates among them.
         max_slates: Answered slates that a ranker is trained on, the newest.
+        reads_attributes: Whether the transformer learns what the topic of items tells by then.
     """
 
     metrics_port: int = 9103
@@ -240,6 +241,7 @@ class TrainerConfig:
     held_out_share: float = 0.1
     max_held_out: int = 5_000
     max_slates: int = 100_000
+    reads_attributes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

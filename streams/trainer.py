@@ -2,7 +2,8 @@
 
 It follows `examples` without a group, from where its saved history ends; trains when enough time or
 enough actions have passed; and announces what passes the gate. It imports torch and nothing waits
-for it: it yields the processor to the worker and the learner.
+for it: it yields the processor to the worker and the learner. Where `trainer.reads_attributes` says
+so, it reads the topic of items before it trains.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from kafka import KafkaConsumer, TopicPartition
 
 from models.bundle import Bundle, BundleRefused, load_bundle
 from models.encoder import BUNDLE_KIND
+from models.history import History
 from streams.announcements import Decision
 from streams.answered_slates import AnsweredSlates
 from streams.config import Config
+from streams.engine import KafkaError
 from streams.errors import EXIT_REFUSED, StreamsError
 from streams.examples import ExamplesCorrupt, decode_record
+from streams.item_log import read_item_topic
 from streams.metrics import TrainerMetrics, serve_metrics
 from streams.model_registry import ModelRegistry
 from streams.ranker_round import RankerRound
@@ -44,6 +48,7 @@ _AUTOGROUP: Final = Path("/proc/self/autogroup")
 _POLL_MS: Final = 1000
 _MAX_FETCH_BYTES: Final = 16 * 1024 * 1024
 _SAVED: Final = "history"
+_ITEMS_TIMEOUT_S: Final = 300.0
 _LOOK_S: Final = 5.0
 """Time between two looks whether enough slates are there: each goes through all of them."""
 
@@ -101,6 +106,20 @@ def read_on(
         if slates is not None:
             slates.take(example, record.offset)
     return bool(consumer.position(partition) >= end)
+
+
+def is_described(history: History, config: Config) -> bool:
+    """Take in what the topic of items tells by now; whether it could be read.
+
+    Training without it would make a bundle forget what attributes have taught.
+    """
+    try:
+        told = read_item_topic(config, timeout_s=_ITEMS_TIMEOUT_S).attributes
+    except (KafkaError, TimeoutError) as error:
+        logger.warning("Nothing is trained: the topic of items cannot be read (%r)", error)
+        return False
+    history.describe({item: told[item] for item in history.item_ids if item in told})
+    return True
 
 
 class Trainer:
@@ -242,6 +261,9 @@ class Trainer:
     def _train(self, stop: threading.Event) -> None:
         self._go_on_from_current()
         if not self._is_due():
+            return
+        reads = self._config.trainer.reads_attributes
+        if reads and not is_described(self._data.history, self._config):
             return
         trained = self._round.run(is_stopped=stop.is_set)
         self._tried_s = time.monotonic()

@@ -24,6 +24,7 @@ from models.gate import Decision as Gate
 from models.gate import GateConfig, Verdict, judge
 from models.transformer.bundling import Provenance, restore_state, write_state
 from models.transformer.evaluation import TargetRanks, rank_targets
+from models.transformer.item_attributes import Described
 from models.transformer.network import NetworkConfig
 from models.transformer.new_items import first_vectors
 from models.transformer.state import TrainingState
@@ -106,7 +107,15 @@ class TrainingRound:
         Raises:
             BundleRefused: It is of another kind.
         """
-        restore_state(bundle, learning_rate=self._training.learning_rate)
+        state = restore_state(bundle, learning_rate=self._training.learning_rate)
+        num_codes = self._config.side.num_attribute_codes
+        if state.attributes is not None and state.attributes.num_codes != num_codes:
+            logger.warning(
+                "side.num_attribute_codes is %d, the bundle in force has %d: attributes are "
+                "learned anew, items keep their vectors",
+                num_codes,
+                state.attributes.num_codes,
+            )
         self._incumbent = bundle
         # Users' clocks are in order within a partition only; the log's own time is their maximum.
         times_s = np.maximum.accumulate(self._data.history.times_s)
@@ -143,16 +152,20 @@ class TrainingRound:
     def _warm_state(self) -> TrainingState:
         """Return a state that knows the history's catalogue."""
         history = self._data.history
+        described = Described(history.attribute_matrix(), self._config.side.num_attribute_codes)
         if self._incumbent is None:
-            return TrainingState(
+            state = TrainingState(
                 self._network,
                 history.item_ids,
                 seed=self._seed + self._num_rounds,
                 learning_rate=self._training.learning_rate,
             )
+            state.adopt(history.item_ids, {}, described)
+            return state
         state = restore_state(self._incumbent, learning_rate=self._training.learning_rate)
-        vectors = state.items.vectors[1:].numpy()
-        state.adopt(history.item_ids, first_vectors(history, state.item_ids, vectors))
+        vectors = state.item_vectors()[1:].numpy()
+        new = first_vectors(history, state.item_ids, vectors)
+        state.adopt(history.item_ids, new, described)
         return state
 
     def _fitted(

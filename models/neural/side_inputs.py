@@ -17,25 +17,61 @@ class AttributeVectors(nn.Module):
     """Of every item the mean vector of its attributes; zero of an item without any."""
 
     codes_NA: Tensor
+    is_described_N: Tensor
 
-    def __init__(self, codes_NA: npt.NDArray[np.int32], num_codes: int, width: int) -> None:
+    def __init__(
+        self, codes_NA: npt.NDArray[np.int32], num_codes: int, width: int, *, spread: float = 1.0
+    ) -> None:
         """Begin at random.
 
         Args:
             codes_NA: attribute codes of the catalogue's items, 0 behind the last.
             num_codes: the largest.
             width: of the vectors.
+            spread: standard deviation of their first entries: that of the items' own vectors.
         """
         super().__init__()
         self.register_buffer("codes_NA", torch.from_numpy(codes_NA.astype(np.int64)), False)
-        self.vectors = nn.Parameter(torch.randn(1 + num_codes, width))
+        self.register_buffer("is_described_N", (self.codes_NA > 0).any(1), False)
+        self.vectors = nn.Parameter(torch.randn(1 + num_codes, width) * spread)
 
     @torch.no_grad()
-    def keep(self, learned_N: npt.NDArray[np.bool_]) -> None:
-        """Forget the codes that none of these items has: they would speak at random for ever."""
+    def keep(self, learned_N: npt.NDArray[np.bool_], own_NI: Tensor) -> None:
+        """Let nothing that no example is about speak at random for ever, neither codes nor items.
+
+        Of an item without examples only learned attributes can say anything; the own vector of one
+        that has no attributes at all stays.
+
+        Args:
+            learned_N: which items there are examples of.
+            own_NI: the items' own vectors; changed in place.
+        """
         codes_NA = self.codes_NA.numpy()[learned_N]
         is_learned = np.isin(np.arange(len(self.vectors)), codes_NA[codes_NA > 0])
         self.vectors[torch.from_numpy(~is_learned)] = 0
+        own_NI[self.is_described_N & torch.from_numpy(~learned_N)] = 0
+
+    def drawn(self, share: float, generator: np.random.Generator) -> Tensor:
+        """Return which items' own vectors to hide, so that attributes learn to speak alone, `[N]`.
+
+        Args:
+            share: of the items that have attributes.
+            generator: draws.
+        """
+        drawn_N = generator.random(len(self.codes_NA)) < share
+        hidden_N: Tensor = torch.from_numpy(drawn_N) & self.is_described_N
+        return hidden_N
+
+    def added_to(self, own_NI: Tensor, hidden_N: Tensor | None = None) -> Tensor:
+        """Return the sums of own and attributes' vectors, `[N, I]`.
+
+        Args:
+            own_NI: the items' own.
+            hidden_N: which of them are not read; bool. None for none.
+        """
+        own_NI = own_NI if hidden_N is None else own_NI * ~hidden_N[:, None]
+        summed_NI: Tensor = own_NI + self()
+        return summed_NI
 
     def forward(self) -> Tensor:
         """Return the mean of each item, `[N, I]`."""

@@ -25,8 +25,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.graph_inputs import NEW_ITEMS, user_rows
+from models.graph_inputs import user_rows
 from models.history import History
+from models.neural.item_graph import add_scores, rows_of_both
 from models.neural.learning import LearningConfig
 from models.neural.next_actions import NextActionLearner
 from models.neural.side_inputs import AttributeVectors, ContextVectors
@@ -116,8 +117,7 @@ class TwoTowerNetwork(nn.Module):
         """
         if self.attributes is None:
             return functional.normalize(self.items, dim=-1)
-        own_NI = self.items if hidden_N is None else self.items * ~hidden_N[:, None]
-        return functional.normalize(own_NI + self.attributes(), dim=-1)
+        return functional.normalize(self.attributes.added_to(self.items, hidden_N), dim=-1)
 
     def user_vectors(
         self, item_BK: Tensor, user_B: Tensor, vector_NI: Tensor, context_BC: Tensor | None = None
@@ -147,15 +147,15 @@ class TwoTowerNetwork(nn.Module):
     def graph(self) -> bytes:
         """Return the serving graph, from the inputs of `user_vectors` to scores_BN.
 
-        With attributes, new_EI are the unit vectors of E items that came later: their codes follow
-        those of the catalogue's, in `item_BK` as in the scores.
+        With attributes also items that came later are read and scored: see `item_graph`.
         """
         weights = {name: value.numpy() for name, value in self.state_dict().items()}
         graph = OnnxGraph(weights)
         with torch.inference_mode():
             unit_NI = self.item_vectors().numpy()
         grows = self.attributes is not None
-        read_BKI = graph.rows("item_BK", unit_NI) if not grows else _rows_of_both(graph, unit_NI)
+        read = rows_of_both if grows else OnnxGraph.rows
+        read_BKI = read(graph, "item_BK", unit_NI)
         pooled_BPI = graph.op("MatMul", self._pools(graph), read_BKI)
         pooled_BX = graph.op("Flatten", pooled_BPI)
         user_BX = graph.op("Gather", graph.constant(weights["users"]), "user_B")
@@ -172,15 +172,8 @@ class TwoTowerNetwork(nn.Module):
         skipped_BI = graph.op("MatMul", known_BX, graph.constant(weights["skip.weight"].T))
         vector_BI = graph.op("Add", graph.linear("out", hidden_BM), skipped_BI)
         query_BI = graph.normalised(vector_BI)
-        if not grows:
-            graph.op("Gemm", query_BI, graph.constant(unit_NI), transB=1, output="scores_BN")
-            scores = Port("scores_BN", ("batch", len(unit_NI)))
-            return graph.serialise("two_tower", ports, [scores])
-        own_BN = graph.op("Gemm", query_BI, graph.constant(unit_NI), transB=1)
-        new_BE = graph.op("Gemm", query_BI, NEW_ITEMS, transB=1)
-        graph.op("Concat", own_BN, new_BE, axis=1, output="scores_BN")
-        ports.append(Port(NEW_ITEMS, ("new", self.config.item_width)))
-        return graph.serialise("two_tower", ports, [Port("scores_BN", ("batch", "items"))])
+        more, scores = add_scores(graph, query_BI, unit_NI, grows=grows)
+        return graph.serialise("two_tower", [*ports, *more], [scores])
 
     def _pools(self, graph: OnnxGraph) -> str:
         """Return how much each pool reads of each item, `[B, P, K]`."""
@@ -189,19 +182,6 @@ class TwoTowerNetwork(nn.Module):
         weight_BPK = graph.op("Mul", recency_PK, graph.op("Unsqueeze", read_BK, graph.ints(1)))
         sum_BP1 = graph.op("ReduceSum", weight_BPK, graph.ints(-1), keepdims=1)
         return graph.op("Div", weight_BPK, graph.op("Max", sum_BP1, graph.number(1e-6)))
-
-
-def _rows_of_both(graph: OnnxGraph, unit_NI: npt.NDArray[np.float32]) -> str:
-    """Look up `item_BK` among the catalogue's vectors and the new ones; -1 stands for zeros."""
-    num, zeros = len(unit_NI), np.zeros_like(unit_NI, shape=(1, unit_NI.shape[1]))
-    is_new_BK = graph.op("GreaterOrEqual", "item_BK", graph.ints(num))
-    own_BK = graph.op("Where", is_new_BK, graph.ints(-1), "item_BK")
-    new_BK = graph.op(
-        "Where", is_new_BK, graph.op("Sub", "item_BK", graph.ints(num)), graph.ints(-1)
-    )
-    new_XI = graph.op("Concat", graph.constant(zeros), NEW_ITEMS, axis=0)
-    new_BKI = graph.op("Gather", new_XI, graph.op("Add", new_BK, graph.ints(1)))
-    return graph.op("Add", graph.rows(own_BK, unit_NI), new_BKI)
 
 
 def _first_recency(config: TwoTowerConfig) -> Tensor:
@@ -228,13 +208,8 @@ class TwoTowerLearner(NextActionLearner):
         self._corrects_sampling = corrects_sampling
         self._share_N = self._num_targets_N / max(len(self._actions), 1)
         self._side = history.side or NO_SIDE
-        self._is_described_N = torch.from_numpy(history.attribute_matrix().any(1))
         if network.attributes is not None:
-            # Of what no example is about, only learned attributes can say anything.
-            is_learned_N = self._num_targets_N > 0
-            network.attributes.keep(is_learned_N)
-            with torch.no_grad():
-                network.items[self._is_described_N & torch.from_numpy(~is_learned_N)] = 0
+            network.attributes.keep(self._num_targets_N > 0, network.items)
             self._start_average()
 
     def _examples(self) -> npt.NDArray[np.int64]:
@@ -271,10 +246,10 @@ class TwoTowerLearner(NextActionLearner):
 
     def _hidden_ids(self) -> Tensor | None:
         """Return the items whose own vectors are hidden in this step; None without attributes."""
-        if self._network.attributes is None:
+        network = self._network
+        if network.attributes is None:
             return None
-        drawn_N = self._generator.random(self._num_items) < self._network.config.id_dropout
-        return torch.from_numpy(drawn_N) & self._is_described_N
+        return network.attributes.drawn(network.config.id_dropout, self._generator)
 
     def _candidates(self, target_B: npt.NDArray[np.int64]) -> Candidates:
         """Return the batch's items, each once, and how likely each was to be there."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 from typing_extensions import override
 
 from models.transformer.network import Network
@@ -55,9 +54,14 @@ class LstmRecommender(SequenceRecommender):
         weights = {name: value.numpy() for name, value in encoder.state_dict().items()}
         if self._network.hides_users:
             weights["user_embedding.weight"] = np.zeros_like(weights["user_embedding.weight"])
-        unit_RI = functional.normalize(self._network.items, dim=-1).numpy()
-        return recurrent_graph(self._sizes, weights, unit_RI, target_action=self._target_action)
+        return recurrent_graph(
+            self._sizes,
+            weights,
+            self._network.item_vectors().numpy(),
+            target_action=self._target_action,
+            grows=self._has_attributes,
+        )
 
     @override
     def _encoder(self) -> Network:
-        return RecurrentNetwork(self._sizes)
+        return RecurrentNetwork(self._sizes, side=self.side)

@@ -40,4 +40,4 @@ class TransformerRecommender(SequenceRecommender):
 
     @override
     def _encoder(self) -> Network:
-        return Network(self._sizes)
+        return Network(self._sizes, side=self.side)

@@ -4,12 +4,12 @@ Covington et al. 2016, section 3 (`models.neural.watch_network` has the formulas
 the watch history, the age of the example as an input which is 0 when asked, the next watch as the
 target, as many examples of each user, a softmax over all items.
 
-Where we differ: a log has no searches or watch times, so that items, the age and the context of the
-moment are all that is read; the age, a share of the log's span, is joined by its square root, as
-the paper does with its ranking features (section 4.1); ten watches are averaged and not fifty,
-since an average forgets their order and the newest say most on ML-1M; targets are items that the
-user has not acted upon before; up to `max_full` items the softmax is not sampled, beyond it is,
-with the correction of `models.transformer.loss` for the paper's importance weights.
+Where we differ: a log has no searches or watch times, so that items with their attributes, the age
+and the context of the moment are all that is read; the age, a share of the log's span, is joined by
+its square root, as the paper does with its ranking features (section 4.1); ten watches are averaged
+and not fifty, since an average forgets their order and the newest say most on ML-1M; targets are
+items that the user has not acted upon before; up to `max_full` items the softmax is not sampled,
+beyond it is, with the correction of `models.transformer.loss` for the paper's importance weights.
 
 Shape letters: B sequences, N items.
 """
@@ -36,6 +36,7 @@ class WatchRecommender(PassRecommender[WatchNetwork]):
     """The average of what was watched, up a tower."""
 
     name = "youtube"
+    reads_attributes = True
     reads_moments = True
 
     def __init__(
@@ -83,7 +84,7 @@ class WatchRecommender(PassRecommender[WatchNetwork]):
             torch.zeros(len(sequences)),
             torch.from_numpy(feed["context_BC"]) if "context_BC" in feed else None,
         )
-        scores_BN: npt.NDArray[np.float32] = (vector_BI @ self._network.items.T).numpy()
+        scores_BN: npt.NDArray[np.float32] = (vector_BI @ self._network.item_vectors().T).numpy()
         return scores_BN
 
     @override
@@ -92,7 +93,9 @@ class WatchRecommender(PassRecommender[WatchNetwork]):
 
     @override
     def _build(self, num_items: int) -> WatchNetwork:
-        return WatchNetwork(self._sizes, num_items, side=self.side)
+        return WatchNetwork(
+            self._sizes, num_items, side=self.side, attributes_NA=self._attributes_NA
+        )
 
     @override
     def _learner(self, history: History) -> WatchLearner | None:

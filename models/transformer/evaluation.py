@@ -63,10 +63,11 @@ def rank_targets(
     rows: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)]
     ranks: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)]
     with torch.inference_mode():
-        unit_NI = functional.normalize(state.items.vectors, dim=-1)[1:]
+        unit = functional.normalize(state.item_vectors(), dim=-1)
+        unit_NI = unit[1:]
         for part in batches(sequences, np.random.default_rng(0), max_tokens=_MAX_TOKENS):
             batch = gather(history, part)
-            query_PI, weight_P3 = _queries(state, batch)
+            query_PI, weight_P3 = _queries(state, unit, batch)
             seen_PL = seen_items(batch)
             if predicts_repeats:
                 seen_PL = np.full_like(seen_PL, -1)
@@ -100,9 +101,8 @@ def _seen_pairs(seen_PL: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(position_Z.copy()), torch.from_numpy(seen_PL[position_Z, token_Z])
 
 
-def _queries(state: TrainingState, batch: Batch) -> tuple[Tensor, Tensor]:
+def _queries(state: TrainingState, unit: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     network, inputs = state.network, batch.inputs
-    unit = functional.normalize(state.items.vectors, dim=-1)
     hidden_BLM = network.encode(
         unit[torch.from_numpy(inputs.item_BL)],
         torch.from_numpy(inputs.action_BL),

@@ -17,6 +17,9 @@ from models.onnx_graph import Arrays, OnnxGraph, Port
 from models.transformer.attention import MASKED
 from models.transformer.network import NUM_COUNTERS, TIME_SCALES_S, NetworkConfig
 
+CONTEXT_VECTORS: Final = "contexts.vectors"
+"""The weights of a network that reads contexts."""
+
 _PER_SEQUENCE: Final = ("user_B", "length_B", "request_gap_B", "target_action_B")
 
 
@@ -165,21 +168,22 @@ def _heads(graph: OnnxGraph, config: NetworkConfig, state_BM: str) -> None:
     gap_BG = graph.embed("gap_embedding", "request_gap_B")
     action_logits = graph.linear("action_head", graph.op("Concat", state_BM, gap_BG, axis=-1))
     graph.op("Softmax", action_logits, axis=-1, output="action_chance_BA")
-    context_BC = request_context(graph, state_BM, "target_action_B")
-    graph.op("Identity", graph.linear("counter_head", context_BC), output="counter_weight_B3")
-    graph.op("Identity", query(graph, config, context_BC), output="query_BI")
+    asked = what_is_asked(graph, state_BM, "target_action_B")
+    graph.op("Identity", graph.linear("counter_head", asked), output="counter_weight_B3")
+    graph.op("Identity", query(graph, config, asked), output="query_BI")
 
 
-def request_context(graph: OnnxGraph, state_BM: str, action_B: str) -> str:
-    """Return a state with the gap and the type of the action asked for, `[B, C]`."""
-    gap_BG = graph.embed("gap_embedding", "request_gap_B")
-    action_BA = graph.embed("action_embedding", action_B)
-    return graph.op("Concat", state_BM, gap_BG, action_BA, axis=-1)
+def what_is_asked(graph: OnnxGraph, state_BM: str, action_B: str) -> str:
+    """Return states side by side with their requests and the type of the action asked for."""
+    parts = [state_BM, graph.embed("gap_embedding", "request_gap_B")]
+    if graph.has(CONTEXT_VECTORS):
+        parts.append(graph.context(CONTEXT_VECTORS))
+    return graph.op("Concat", *parts, graph.embed("action_embedding", action_B), axis=-1)
 
 
-def query(graph: OnnxGraph, config: NetworkConfig, context_BC: str) -> str:
+def query(graph: OnnxGraph, config: NetworkConfig, asked: str) -> str:
     """Return the queries, `[B, I]`, all scales included."""
-    inner = graph.silu(graph.linear("query_in", context_BC))
-    trust = graph.op("Sigmoid", graph.linear("trust_head", context_BC))
+    inner = graph.silu(graph.linear("query_in", asked))
+    trust = graph.op("Sigmoid", graph.linear("trust_head", asked))
     scale = graph.op("Div", trust, graph.number(config.temperature))
     return graph.op("Mul", graph.normalised(graph.linear("query_out", inner)), scale)

@@ -19,6 +19,7 @@ from models.transformer.counters import CounterInputs, CounterLog, empty_counter
 from models.transformer.loss import Candidates, competition, draw_candidates, item_loss
 from models.transformer.network import CALIBRATION, MaskPool
 from models.transformer.state import TrainingState
+from models.transformer.touched import TouchedItems
 from models.transformer.windows import (
     Batch,
     Sequences,
@@ -36,6 +37,7 @@ class TrainingConfig:
     Attributes:
         learning_rate: of the network's weights.
         item_learning_rate: of the item vectors.
+        attribute_learning_rate: of the attributes' vectors, each of which moves with many items.
         calibration_learning_rate: of the weights of one input against another.
         epochs: passes over the window.
         chunk_rows: rows of the window that are shuffled together; smaller is more chronological.
@@ -56,6 +58,7 @@ class TrainingConfig:
 
     learning_rate: float = 5e-3
     item_learning_rate: float = 2e-2
+    attribute_learning_rate: float = 2e-3
     calibration_learning_rate: float = 1e-2
     epochs: int = 1
     chunk_rows: int = 10_000
@@ -102,10 +105,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outcome:
-    """What a forward pass leaves: the touched rows, and the losses of `num_items` targets."""
+    """What a forward pass leaves: the touched items, and the losses of `num_items` targets."""
 
-    rows_U: Tensor
-    raw_UI: Tensor
+    touched: TouchedItems
     num_items: int
     item_loss: Tensor
     action_loss: Tensor
@@ -164,10 +166,9 @@ class Learner:
         """Make one step of the body."""
         outcome = self._forward(batch, masks=self._masks)
         self._descend(outcome.item_loss + self._config.action_loss_weight * outcome.action_loss)
-        gradient_UI = outcome.raw_UI.grad
-        if gradient_UI is not None:
-            rate = self._config.item_learning_rate
-            self._state.items.update(outcome.rows_U, gradient_UI, rate)
+        outcome.touched.update(
+            self._config.item_learning_rate, self._config.attribute_learning_rate
+        )
         return Progress(
             targets=len(batch.row_P),
             done=done,
@@ -199,15 +200,17 @@ class Learner:
         target_P = batch.item_P[chosen]
         candidates = self._candidates()
         token_BL = self._hide_items(inputs.item_BL) if is_body else inputs.item_BL
-        # Only the rows that the batch touches take part in the graph and in the update.
-        touched = [token_BL.ravel(), target_P + 1, candidates.items_C + 1]
-        rows, places = np.unique(np.concatenate(touched), return_inverse=True)
+        parts = [token_BL.ravel(), target_P + 1, candidates.items_C + 1]
+        rows, places = np.unique(np.concatenate(parts), return_inverse=True)
         token_place, target_place, candidate_place = torch.split(
-            torch.from_numpy(places), [len(part) for part in touched]
+            torch.from_numpy(places), [len(part) for part in parts]
         )
-        rows_U = torch.from_numpy(rows)
-        raw_UI = self._state.items.vectors[rows_U].requires_grad_(is_body)
-        vector_UI = functional.normalize(raw_UI, dim=-1)
+        touched = TouchedItems(
+            self._state,
+            torch.from_numpy(rows),
+            learns_with=self._generator if is_body else None,
+        )
+        vector_UI = touched.vector_UI
         state_BLM = network.encode(
             vector_UI[token_place].view(*token_BL.shape, -1),
             torch.from_numpy(inputs.action_BL),
@@ -238,8 +241,7 @@ class Learner:
                 query_PI, weight_P3, vector_UI[target_place], vector_UI[candidate_place], against
             )
         return _Outcome(
-            rows_U=rows_U,
-            raw_UI=raw_UI,
+            touched=touched,
             num_items=len(chosen),
             item_loss=items_loss,
             action_loss=functional.cross_entropy(action_logits_PA, action_P),

@@ -3,19 +3,21 @@
 Token = item vector, action type, time gap and hashed user side by side, then a linear map; pre-norm
 causal blocks with a learned bias of relative position and relative time; from each state two heads:
 
-    p(action type | state, request gap)
-    query = f(state, request gap, action type), whose products with the item vectors, plus weighted
-            log-scores of the counters, are the logits of p(item | state, request gap, action type)
+    p(action type | state, request)
+    query = f(state, request, action type), whose products with the item vectors, plus weighted
+            log-scores of the counters, are the logits of p(item | state, request, action type)
 
 Item vectors live outside the network: the catalogue grows. They are L2-normalised, and so is the
 query before it is divided by the temperature and multiplied by the trust, a share that the state
 itself decides: a network that knows little begins by leaving the order to the counters. The request
-gap says how long after the last action the user came back, which the system knows from a visit; for
-a target without a visit before it, it is "now", in training as in serving. The time until the
-target is never an input.
+is its gap and, where a log tells them, its contexts. The gap says how long after the last action
+the user came back, which the system knows from a visit; for a target without a visit before it, it
+is "now", in training as in serving. The contexts are those of the event that the list was made at.
+The time until the target is never an input.
 
 Shape letters: B batch, L tokens (queries), K tokens (keys), H heads, E width of a head, M model
-width, I item vector width, P predicted positions, A action types.
+width, I item vector width, P predicted positions, A action types, C context names, R width of a
+request's vector.
 """
 
 import math
@@ -27,6 +29,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.encoder_inputs import NUM_ACTIONS, NUM_GAP_BUCKETS
+from models.neural.side_inputs import ContextVectors
+from models.side_features import NO_SIDE, SideFeatures
 from models.transformer.attention import causal_attention, causal_bias
 from models.transformer.products import Linear
 
@@ -54,6 +58,9 @@ class NetworkConfig:
             works for users it has not seen.
         item_dropout: share of tokens whose item is hidden in training, which is how an item newer
             than the bundle looks in serving.
+        id_dropout: share of the items with attributes whose own vector is hidden in a step, so that
+            attributes learn to speak alone.
+        context_width: of the vector of each context name.
     """
 
     length: int = 50
@@ -70,6 +77,8 @@ class NetworkConfig:
     dropout: float = 0.1
     user_dropout: float = 0.3
     item_dropout: float = 0.05
+    id_dropout: float = 0.02
+    context_width: int = 8
 
     def __post_init__(self) -> None:
         """Refuse sizes that no network can have."""
@@ -161,10 +170,18 @@ def time_features(time_BL: Tensor) -> Tensor:
 class Network(nn.Module):
     """The user encoder and the two heads."""
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: NetworkConfig, *, side: SideFeatures = NO_SIDE) -> None:
+        """Begin at random.
+
+        Args:
+            config: sizes.
+            side: which contexts there are.
+        """
         super().__init__()
         self.config = config
         width = config.model_width
+        request_width = config.gap_width + len(side.context) * config.context_width
+        self.contexts = ContextVectors(side, config.context_width) if side.context else None
         self.action_embedding = nn.Embedding(NUM_ACTIONS + 1, config.action_width)
         self.gap_embedding = nn.Embedding(NUM_GAP_BUCKETS, config.gap_width)
         self.user_embedding = nn.Embedding(config.num_user_buckets, config.user_width)
@@ -174,12 +191,12 @@ class Network(nn.Module):
         self.token = Linear(token_width, width)
         self.blocks = self._body()
         self.final_norm = nn.LayerNorm(width)
-        self.action_head = nn.Linear(width + config.gap_width, NUM_ACTIONS)
-        context_width = width + config.gap_width + config.action_width
-        self.query_in = Linear(context_width, 2 * width)
+        self.action_head = nn.Linear(width + request_width, NUM_ACTIONS)
+        asked_width = width + request_width + config.action_width
+        self.query_in = Linear(asked_width, 2 * width)
         self.query_out = Linear(2 * width, config.item_width)
-        self.counter_head = nn.Linear(context_width, NUM_COUNTERS)
-        self.trust_head = nn.Linear(context_width, 1)
+        self.counter_head = nn.Linear(asked_width, NUM_COUNTERS)
+        self.trust_head = nn.Linear(asked_width, 1)
         # Before anything is learned the counters' log-scores decide, as they are.
         nn.init.zeros_(self.counter_head.weight)
         nn.init.zeros_(self.trust_head.weight)
@@ -231,20 +248,40 @@ class Network(nn.Module):
             hidden_BLM = block(hidden_BLM, time_BLLS, masks)
         return hidden_BLM
 
-    def action_logits(self, state_PM: Tensor, request_gap_P: Tensor) -> Tensor:
-        """Return the logits of the next action's type, `[P, A]`."""
-        logits: Tensor = self.action_head(
-            torch.cat([state_PM, self.gap_embedding(request_gap_P)], -1)
-        )
+    def action_logits(
+        self, state_PM: Tensor, request_gap_P: Tensor, context_PC: Tensor | None = None
+    ) -> Tensor:
+        """Return the logits of the next action's type, `[P, A]`; arguments as of `queries`."""
+        request_PR = self._requests(request_gap_P, context_PC)
+        logits: Tensor = self.action_head(torch.cat([state_PM, request_PR], -1))
         return logits
 
     def queries(
-        self, state_PM: Tensor, request_gap_P: Tensor, action_P: Tensor
+        self,
+        state_PM: Tensor,
+        request_gap_P: Tensor,
+        action_P: Tensor,
+        context_PC: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return the queries `[P, I]`, all scales included, and the counters' weights `[P, 3]`."""
-        gap_PG = self.gap_embedding(request_gap_P)
-        context_PC = torch.cat([state_PM, gap_PG, self.action_embedding(action_P)], -1)
-        raw_PI = self.query_out(functional.silu(self.query_in(context_PC)))
-        scale_P1 = torch.sigmoid(self.trust_head(context_PC)) / self.config.temperature
+        """Return the queries `[P, I]`, all scales included, and the counters' weights `[P, 3]`.
+
+        Args:
+            state_PM: of the last token before each request.
+            request_gap_P: gap buckets, int64.
+            action_P: codes of the actions asked about, int64.
+            context_PC: as `models.side_features.context_rows`; read where there are contexts.
+        """
+        request_PR = self._requests(request_gap_P, context_PC)
+        asked = torch.cat([state_PM, request_PR, self.action_embedding(action_P)], -1)
+        raw_PI = self.query_out(functional.silu(self.query_in(asked)))
+        scale_P1 = torch.sigmoid(self.trust_head(asked)) / self.config.temperature
         query_PI = functional.normalize(raw_PI, dim=-1) * scale_P1
-        return query_PI, self.counter_head(context_PC)
+        return query_PI, self.counter_head(asked)
+
+    def _requests(self, gap_P: Tensor, context_PC: Tensor | None) -> Tensor:
+        """Return what is known of the moments that lists are made at, `[P, R]`."""
+        gap_PG: Tensor = self.gap_embedding(gap_P)
+        if self.contexts is None:
+            return gap_PG
+        assert context_PC is not None, "what is fed has what the network reads"
+        return torch.cat([gap_PG, self.contexts(context_PC)], -1)

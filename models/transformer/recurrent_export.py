@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
-from models.onnx_graph import Arrays, OnnxGraph, Port
-from models.transformer.export import query, request_context, token_states
+from models.neural.item_graph import add_scores, rows_of_both
+from models.onnx_graph import CONTEXT_PORT, Arrays, OnnxGraph, Port
+from models.transformer.export import CONTEXT_VECTORS, query, token_states, what_is_asked
 from models.transformer.recurrent import RecurrentConfig
 
 # ONNX orders the gates input, output, forget, cell; torch input, forget, cell, output.
@@ -21,20 +22,27 @@ def recurrent_graph(
     unit_RI: npt.NDArray[np.float32],
     *,
     target_action: int,
+    grows: bool = False,
 ) -> bytes:
     """Return the serving graph, from token codes to scores.
 
-    Inputs: item_BL, action_BL, gap_BL, user_B, length_B and request_gap_B, as
-    `models.graph_inputs` makes them. Output: scores_BN.
+    Inputs: item_BL, action_BL, gap_BL, user_B, length_B, request_gap_B and, where the network reads
+    contexts, context_BC, as `models.graph_inputs` makes them. Output: scores_BN.
 
     Args:
         config: the network's sizes.
         weights: of `RecurrentNetwork`; the user embedding 0 where it is no input.
         unit_RI: vectors of length 1 of "no item" and of all items.
         target_action: code of the action that scores are about.
+        grows: whether items that came after training are read and scored: see
+            `models.neural.item_graph`.
     """
     graph = OnnxGraph(weights)
-    token_BLM = token_states(graph, graph.op("Gather", graph.constant(unit_RI), "item_BL"))
+    if grows:
+        item_BLI = rows_of_both(graph, "item_BL", unit_RI)
+    else:
+        item_BLI = graph.op("Gather", graph.constant(unit_RI), "item_BL")
+    token_BLM = token_states(graph, item_BLI)
     last_B1 = graph.op("Unsqueeze", graph.op("Sub", "length_B", graph.ints(1)), graph.ints(1))
     last_B11 = graph.op("Unsqueeze", last_B1, graph.ints(2))
     last_BM = graph.op(
@@ -44,16 +52,18 @@ def recurrent_graph(
     state_BM = graph.norm("final_norm", graph.op("Add", last_BM, mixed_BM))
     # A code for each sequence: lengths are 1 and more.
     action_B = graph.op("Mul", graph.op("Sign", "length_B"), graph.ints(target_action))
-    query_BI = query(graph, config, request_context(graph, state_BM, action_B))
-    graph.op("Gemm", query_BI, graph.constant(unit_RI[1:]), transB=1, output="scores_BN")
+    query_BI = query(graph, config, what_is_asked(graph, state_BM, action_B))
+    more, scores = add_scores(graph, query_BI, unit_RI[1:], grows=grows)
     sequence, each = ("batch", "length"), ("batch",)
     return graph.serialise(
         "lstm",
         [
             *(Port(name, sequence, is_whole=True) for name in ("item_BL", "action_BL", "gap_BL")),
             *(Port(name, each, is_whole=True) for name in ("user_B", "length_B", "request_gap_B")),
+            *([CONTEXT_PORT] if graph.has(CONTEXT_VECTORS) else []),
+            *more,
         ],
-        [Port("scores_BN", ("batch", len(unit_RI) - 1))],
+        [scores],
     )
 
 

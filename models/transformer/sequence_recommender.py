@@ -23,8 +23,10 @@ from models.graph_inputs import token_inputs
 from models.history import History
 from models.passes import PassRecommender
 from models.recommender import UserSequence
+from models.side_features import context_rows
 from models.transformer.network import Network
-from models.transformer.whole_training import SequenceNetwork, WholeLearner, WholeTrainingConfig
+from models.transformer.sequence_network import SequenceNetwork
+from models.transformer.whole_training import WholeLearner, WholeTrainingConfig
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -35,6 +37,9 @@ _ACTION: Final = "target_action"
 
 class SequenceRecommender(PassRecommender[SequenceNetwork]):
     """A network over the newest actions, and unit item vectors."""
+
+    reads_attributes = True
+    reads_moments = True
 
     def __init__(
         self, sizes: DataclassInstance, training: WholeTrainingConfig, *, seed: int
@@ -50,7 +55,9 @@ class SequenceRecommender(PassRecommender[SequenceNetwork]):
 
     @override
     def _build(self, num_items: int) -> SequenceNetwork:
-        return SequenceNetwork(self._encoder(), num_items)
+        return SequenceNetwork(
+            self._encoder(), num_items, side=self.side, attributes_NA=self._attributes_NA
+        )
 
     @override
     def _learner(self, history: History) -> WholeLearner | None:
@@ -88,7 +95,7 @@ class SequenceRecommender(PassRecommender[SequenceNetwork]):
             num_items=len(self.item_ids),
             length=self._network.encoder.config.length,
         )
-        network, items_NI = self._network.encoder, functional.normalize(self._network.items, dim=-1)
+        network, items_NI = self._network.encoder, self._network.item_vectors()
         num_users = len(sequences)
         hidden_BLM = network.encode(
             functional.embedding(torch.from_numpy(inputs.item_BL), items_NI),
@@ -103,6 +110,9 @@ class SequenceRecommender(PassRecommender[SequenceNetwork]):
             last_BM,
             torch.from_numpy(inputs.request_gap_B),
             torch.full((num_users,), self._target_action),
+            torch.from_numpy(context_rows([one.contexts for one in sequences], self.side))
+            if self.side.context
+            else None,
         )
         scores_BN: npt.NDArray[np.float32] = (query_BI @ items_NI[1:].T).numpy()
         return scores_BN

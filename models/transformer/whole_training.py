@@ -8,6 +8,9 @@ The learning rate rises over the first steps and falls in a line to its end afte
 What is judged and kept is an exponential average of the weights (Polyak & Juditsky 1992): it is as
 good after few passes as the weights themselves after a long cooling down.
 
+With attributes, an item that no row is about is no candidate: nothing would be learned of it and
+its attributes but that nobody took it.
+
 Shape letters: B sequences, L tokens, P predicted positions, N items, I item vector width.
 """
 
@@ -18,16 +21,19 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from models.encoder_inputs import user_buckets
+from models.graph_inputs import ATTRIBUTE_VECTORS
 from models.history import History
 from models.transformer.adam import Adam
-from models.transformer.full_softmax import MAX_QUERY_LENGTH, full_softmax_loss
-from models.transformer.network import MaskPool, Network
+from models.transformer.full_softmax import full_softmax_loss
+from models.transformer.item_attributes import MAX_LENGTH
+from models.transformer.network import MaskPool
 from models.transformer.packed import PackedWeights
 from models.transformer.products import product_type, round_products
+from models.transformer.sequence_network import SequenceNetwork
 from models.transformer.windows import Batch, batches, gather, seen_items, whole_sequences
 
 # Whole histories are long: fine steps keep the padding at 4 %.
@@ -72,33 +78,6 @@ class WholeTrainingConfig:
         product_type(self.products)
 
 
-class SequenceNetwork(nn.Module):
-    """A user encoder together with the item vectors that it reads and scores.
-
-    Attributes:
-        encoder: the network.
-        items: item vectors `[N + 1, I]`, unit length; row 0 stands for "no item or unknown".
-    """
-
-    def __init__(self, encoder: Network, num_items: int) -> None:
-        super().__init__()
-        if encoder.config.temperature < 1 / MAX_QUERY_LENGTH:
-            raise ValueError(
-                f"temperature is {encoder.config.temperature}; below {1 / MAX_QUERY_LENGTH} the "
-                "softmax could overflow"
-            )
-        self.encoder = encoder
-        vectors = torch.randn(num_items + 1, encoder.config.item_width)
-        self.items = nn.Parameter(functional.normalize(vectors, dim=-1))
-        # Nothing competes with the vectors here, so they are trusted from the start.
-        nn.init.zeros_(encoder.trust_head.bias)
-
-    @property
-    def hides_users(self) -> bool:
-        """Whether users are never an input, neither here nor in serving."""
-        return self.encoder.config.user_dropout >= 1
-
-
 class WholeLearner:
     """One fit of a network to a history; `epoch` makes a pass, `averaged` is what it has become."""
 
@@ -124,10 +103,18 @@ class WholeLearner:
             weight for weight in network.encoder.parameters() if weight.requires_grad
         )
         self._encoder_adam = Adam([self._encoder.vector])
-        self._item_adam = Adam([network.items])
+        self._vectors = [network.items]
+        self._candidates: _Candidates | None = None
+        if network.attributes is not None:
+            self._vectors.append(network.attributes.vectors)
+            is_learned_N = np.isin(np.arange(len(history.item_ids)), history.items)
+            network.attributes.keep(np.r_[True, is_learned_N], network.items)
+            if not is_learned_N.all():
+                self._candidates = _Candidates(is_learned_N)
+        self._item_adam = Adam(self._vectors)
         self._num_steps = 0
         self._average_encoder = self._encoder.vector.clone()
-        self._average_items = network.items.detach().clone()
+        self._average_vectors = [vectors.detach().clone() for vectors in self._vectors]
 
     def epoch(self, number: int) -> Iterator[tuple[float, float]]:
         """Make pass `number`, from 0; yield the share of it that is done and the step's loss."""
@@ -148,7 +135,9 @@ class WholeLearner:
         """Return a copy of the average of the weights, as the network's state."""
         with self._encoder.replaced_by(self._average_encoder):
             average = {name: value.clone() for name, value in self._network.state_dict().items()}
-        average["items"] = functional.normalize(self._average_items, dim=-1)
+        average["items"] = functional.normalize(self._average_vectors[0], dim=-1)
+        if self._network.attributes is not None:
+            average[ATTRIBUTE_VECTORS] = self._average_vectors[1].clone()
         return average
 
     def _step(self, batch: Batch, share_done: float) -> float:
@@ -172,15 +161,18 @@ class WholeLearner:
     def _average_weights(self) -> None:
         # Directions alone matter: unit length keeps steps comparable among the rows.
         self._network.items.copy_(functional.normalize(self._network.items, dim=-1))
+        for vectors in self._vectors[1:]:
+            vectors.copy_(torch.renorm(vectors, 2, 0, MAX_LENGTH))
         past = self._num_steps / (self._num_steps + _AVERAGE_BEGINS)
         share = 1 - min(self._config.averaging, past)
         self._average_encoder.lerp_(self._encoder.vector, share)
-        self._average_items.lerp_(self._network.items, share)
+        for average, vectors in zip(self._average_vectors, self._vectors, strict=True):
+            average.lerp_(vectors, share)
 
     def _losses(self, batch: Batch) -> tuple[Tensor, float]:
         """Return what is descended, and the mean cross-entropy of the items."""
         network, inputs = self._network.encoder, batch.inputs
-        item_NI = self._network.items
+        item_NI = self._item_vectors()
         hidden_BLM = network.encode(
             functional.embedding(torch.from_numpy(self._hide_items(inputs.item_BL)), item_NI),
             torch.from_numpy(inputs.action_BL),
@@ -192,6 +184,7 @@ class WholeLearner:
         )
         state_PM = hidden_BLM.flatten(0, 1)[torch.from_numpy(batch.position_P)]
         request_gap_P = torch.from_numpy(batch.request_gap_P)
+        context_PC = torch.from_numpy(batch.context_PC)
         action_P = torch.from_numpy(batch.action_P)
         target_P = torch.from_numpy(batch.item_P)
         seen_PL = torch.from_numpy(seen_items(batch))
@@ -200,21 +193,41 @@ class WholeLearner:
         chosen = torch.nonzero((target_P >= 0) & ~is_repeat_P)[:, 0]
         loss, item_loss = torch.zeros(()), 0.0
         if len(chosen):
-            query_PI, _ = network.queries(state_PM[chosen], request_gap_P[chosen], action_P[chosen])
-            loss = full_softmax_loss(
+            query_PI, _ = network.queries(
+                state_PM[chosen], request_gap_P[chosen], action_P[chosen], context_PC[chosen]
+            )
+            loss = self._softmax_loss(
                 query_PI,
                 item_NI,
                 target_P[chosen],
                 # The same as indexing, three times as fast.
                 seen_PL.index_select(0, chosen),
-                product_type=self._product_type,
             )
             item_loss = float(loss.detach())
         if self._has_types or not len(chosen):
-            logits_PA = network.action_logits(state_PM, request_gap_P)
+            logits_PA = network.action_logits(state_PM, request_gap_P, context_PC)
             action_loss = functional.cross_entropy(logits_PA, action_P)
             loss = loss + self._config.action_loss_weight * action_loss
         return loss, item_loss
+
+    def _item_vectors(self) -> Tensor:
+        network = self._network
+        if network.attributes is None:
+            # Of unit length already.
+            return network.items
+        share = network.encoder.config.id_dropout
+        return network.item_vectors(network.attributes.drawn(share, self._generator))
+
+    def _softmax_loss(
+        self, query_PI: Tensor, item_NI: Tensor, target_P: Tensor, seen_PL: Tensor
+    ) -> Tensor:
+        candidates = self._candidates
+        if candidates is not None:
+            item_NI = item_NI.index_select(0, candidates.rows)
+            target_P, seen_PL = candidates.places(target_P), candidates.places(seen_PL)
+        return full_softmax_loss(
+            query_PI, item_NI, target_P, seen_PL, product_type=self._product_type
+        )
 
     def _hide_items(self, item_BL: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         share = self._network.encoder.config.item_dropout
@@ -223,6 +236,24 @@ class WholeLearner:
     def _hidden_users(self, num_users: int) -> Tensor:
         share = self._network.encoder.config.user_dropout
         return torch.from_numpy(self._generator.random(num_users) < share)
+
+
+class _Candidates:
+    """The items that rows are about, numbered anew.
+
+    Attributes:
+        rows: where they stand in the item matrix, the row for none before them.
+    """
+
+    def __init__(self, is_learned_N: npt.NDArray[np.bool_]) -> None:
+        self.rows = torch.from_numpy(np.flatnonzero(np.r_[True, is_learned_N]))
+        places_N = np.where(is_learned_N, np.cumsum(is_learned_N) - 1, -1)
+        # The last is that of the code -1, none.
+        self._places = torch.from_numpy(np.r_[places_N, -1])
+
+    def places(self, codes: Tensor) -> Tensor:
+        """Return the numbers of items, -1 for none."""
+        return self._places[codes]
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ whose targets are that user's actions in the window and whose tokens are the act
 target, back to the beginning of the kept history; so every target sees earlier rows only.
 
 Shape letters: S sequences, R rows up to the window's end sorted by user, B sequences of a batch,
-L tokens, P predicted positions.
+L tokens, P predicted positions, C context names.
 """
 
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from models.encoder_inputs import NO_GAP, NOW, EncoderInputs, action_codes, gap_buckets, token_codes
 from models.history import History
+from models.side_features import NO_SIDE, context_rows_of
 
 _START: Final = -1
 _LENGTH_BUCKETS: Final = (2, 4, 8, 16, 32, 64, 128)
@@ -132,6 +133,8 @@ class Batch:
         item_P: the target's item code, -1 for none; int64.
         action_P: the target's action code; int64.
         request_gap_P: bucket of the gap between the token and the visit before the target; int64.
+        context_PC: what was known of the moment that the target's list was made at, as
+            `models.side_features.context_rows`; int64. C is 0 where the history tells nothing.
         row_P: absolute row number of the target; int64.
     """
 
@@ -140,6 +143,7 @@ class Batch:
     item_P: npt.NDArray[np.int64]
     action_P: npt.NDArray[np.int64]
     request_gap_P: npt.NDArray[np.int64]
+    context_PC: npt.NDArray[np.int64]
     row_P: npt.NDArray[np.int64]
 
 
@@ -176,6 +180,7 @@ def gather(history: History, sequences: Sequences) -> Batch:
         item_P=history.items[row_P].astype(np.int64),
         action_P=action_codes(history.actions[row_P]),
         request_gap_P=request_P,
+        context_PC=context_rows_of(history.contexts[row_P], history.side or NO_SIDE),
         row_P=row_P + history.first_row,
     )
 

@@ -52,6 +52,7 @@ logging. Exit codes are in `streams.engine.errors`. What is private in Faust, mo
 touched here is listed in `streams.engine.hooks`.
 """
 
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from streams.engine.app import SliceApp, build_app
@@ -84,6 +85,7 @@ __all__ = [
     "EngineError",
     "FatalEngineError",
     "HandlerError",
+    "KafkaError",
     "OutgoingRecord",
     "PartitionProgress",
     "ProduceDeadlineError",

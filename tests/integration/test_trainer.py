@@ -9,14 +9,15 @@ import pytest
 import redis
 
 from deploy.stack.broker import KafkaBroker
+from featurestore.events import CatalogueItem, ItemId
 from featurestore.lists import decode_list
-from models.bundle import WEIGHTS, load_bundle
+from models.bundle import OPTIMIZER, WEIGHTS, load_bundle
 from models.encoder import BUNDLE_KIND
 from streams.announcements import Decision
 from streams.model_registry import ModelRegistry
 from tests.integration.learners import produce_records
 from tests.integration.roles import running_trainer, running_worker, until
-from tests.integration.stream_checks import produce
+from tests.integration.stream_checks import produce, produce_items
 from tests.streams.bundles import small_bundle
 from tests.streams.example_logs import START_MS, action, record_of
 from tests.streams.stream_events import click
@@ -49,8 +50,14 @@ def test_a_trained_bundle_is_taken_up_and_a_damaged_one_is_not(
     folder = tmp_path / "models"
     registry = ModelRegistry(folder, [kafka.bootstrap], f"{topics}models")
     produce_walks(kafka.bootstrap, f"{topics}examples", 80)
+    even = [CatalogueItem(item_id=ItemId(f"i{n}"), categories=("even",)) for n in (0, 2, 4)]
+    produce_items(kafka.bootstrap, f"{topics}items", even)
     with running_trainer(
-        tmp_path, kafka=kafka.bootstrap, redis_url=redis_url, prefix=topics
+        tmp_path,
+        kafka=kafka.bootstrap,
+        redis_url=redis_url,
+        prefix=topics,
+        trainer__reads_attributes="true",
     ) as trainer:
         until(
             lambda: trainer.metric(PROMOTED) == 1,
@@ -64,6 +71,7 @@ def test_a_trained_bundle_is_taken_up_and_a_damaged_one_is_not(
     assert announced.cutoff_offset == 20
     bundle = load_bundle(Path(announced.uri), expected_digest=announced.digest)
     assert len(bundle.item_ids) == NUM_ITEMS
+    assert bundle.arrays(OPTIMIZER)["attributes.codes"].any(1).sum() == len(even)
 
     with running_worker(
         tmp_path, kafka=kafka.bootstrap, redis_url=redis_url, prefix=topics

@@ -44,10 +44,11 @@ def test_a_network_without_its_graph_is_refused(name: str, tmp_path: Path) -> No
         load_served(without)
 
 
+@pytest.mark.parametrize("name", ["lstm", "two_tower"])
 def test_an_item_that_joins_is_scored_and_read_as_one_that_was_in_the_catalogue(
-    tmp_path: Path,
+    name: str, tmp_path: Path
 ) -> None:
-    model = new_recommender("two_tower", training={"max_epochs": 1})
+    model = new_recommender(name, training={"max_epochs": 1})
     for _ in model.fit(loyal_history(num_users=60)):
         pass
     served = load_served(model.save(tmp_path / "bundle"))
@@ -62,10 +63,10 @@ def test_an_item_that_joins_is_scored_and_read_as_one_that_was_in_the_catalogue(
         return replace(model.sequence("u", ["a1"] * len(codes)), items=np.array(codes, np.int32))
 
     both = served.scores([asked(0, new_a, new_b), asked(0, num, num + 1)])
-    np.testing.assert_allclose(both[0], both[1], atol=1e-6)
-    np.testing.assert_allclose(both[:, [num, num + 1]], both[:, [new_a, new_b]], atol=1e-6)
+    np.testing.assert_allclose(both[0], both[1], atol=1e-5)
+    np.testing.assert_allclose(both[:, [num, num + 1]], both[:, [new_a, new_b]], atol=1e-5)
     (own,) = model.scores([asked(0, new_a, new_b)])
-    np.testing.assert_allclose(both[0, :num], own, atol=1e-5)
+    np.testing.assert_allclose(both[0, :num], own, rtol=1e-4, atol=1e-5)
 
 
 def test_a_model_without_attributes_lets_nobody_join(tmp_path: Path) -> None:

@@ -2,13 +2,20 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, cast
 
+import pytest
 from kafka import KafkaConsumer, TopicPartition
 
+from models.history import History, HistoryEvent
 from models.online import OnlineConfig
+from streams import trainer
+from streams.config import Config
+from streams.engine import KafkaError
 from streams.examples import encode_record
+from streams.item_log import ItemLog
 from streams.trainer import read_on
 from streams.training_data import TrainingData
 from tests.streams.example_logs import START_MS, record_of, visit
@@ -74,3 +81,30 @@ def test_a_log_that_never_rests_is_caught_up_with() -> None:
     log = cast("KafkaConsumer", _Unresting())
     assert [read_on(log, _PARTITION, data) for _ in range(3)] == [True] * 3
     assert data.history.offset == 6
+
+
+def _reading(found: ItemLog | type[Exception]) -> Callable[..., ItemLog]:
+    def read(_: Config, *, timeout_s: float) -> ItemLog:
+        assert timeout_s > 0
+        if isinstance(found, type):
+            raise found
+        return found
+
+    return read
+
+
+def test_a_trainer_knows_what_the_topic_of_items_tells_of_its_items(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events = [HistoryEvent(user_id="u", time_s=n, action=1, item_id=f"i{n}") for n in range(3)]
+    history = History()
+    history.append(events, from_offset=0, to_offset=1)
+    told = ItemLog({"i1": (4, 7), "unmet": (5,)}, frozenset(["i1", "unmet"]))
+    monkeypatch.setattr(trainer, "read_item_topic", _reading(told))
+    assert trainer.is_described(history, Config())
+    assert history.attribute_matrix().tolist() == [[0, 0], [4, 7], [0, 0]]
+
+    for error in (KafkaError, TimeoutError):
+        monkeypatch.setattr(trainer, "read_item_topic", _reading(error))
+        assert not trainer.is_described(history, Config())
+        assert history.attribute_matrix().any()

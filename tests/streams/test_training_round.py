@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from featurestore.keys import item_key
-from models.bundle import Bundle, load_bundle
+from models.bundle import OPTIMIZER, Bundle, load_bundle
 from models.encoder import SequenceEncoder
 from models.gate import GateConfig
 from models.online import OnlineConfig
+from models.side_features import SideFeatures
 from models.transformer.network import NetworkConfig
 from models.transformer.training import TrainingConfig
 from streams.config import Config, config_of
@@ -237,3 +238,42 @@ def test_new_items_of_a_warm_round_can_be_served(desk: Desk, first_bundle: Bundl
 
     encoder = SequenceEncoder.load(desk.announced[0][0].folder, key_of=item_key)
     assert {f"new{n}" for n in range(5)} <= set(encoder.bundle.item_ids)
+
+
+def described(desk: Desk, num_codes: int) -> None:
+    """Tell a category of every other item, in codes of that many."""
+    side = SideFeatures(num_attribute_codes=num_codes)
+    codes = side.attribute_codes(["even"], {})
+    desk.data.history.describe({f"i{number}": codes for number in range(0, NUM_ITEMS, 2)})
+
+
+def test_rounds_go_on_with_attributes_and_begin_them_anew_where_they_mean_something_else(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """First nothing is told, then something, then in other codes, then nothing again."""
+    sizes = []
+    for number, num_codes in enumerate([0, 16, 16, 32, 0]):
+        desk.read(walks(80, seed=2 + number))
+        if num_codes:
+            described(desk, num_codes)
+            config = config_of(
+                {"trainer": {"held_out_share": 0.2}, "side": {"num_attribute_codes": num_codes}}
+            )
+        else:
+            desk.data.history.describe({})
+            config = CONFIG
+        training = desk.round(config=config)
+        if desk.announced:
+            training.go_on_from(desk.announced[-1][0])
+        assert training.run(is_stopped=never) is Trained.PROMOTED
+        bundle = desk.announced[-1][0]
+        vectors = bundle.arrays(OPTIMIZER).get("attributes.vectors", np.zeros((0, 1)))
+        assert (np.abs(vectors).sum(1) > 0).sum() == (num_codes > 0)
+        sizes.append(len(vectors))
+        assert desk.sample("recsys_model_eval_score", kind="transformer", metric="mrr") > 0.3
+    assert sizes == [0, 17, 17, 33, 0]
+    found = [one for one in caplog.messages if "learned anew" in one]
+    assert [one.split(":")[0] for one in found] == [
+        "side.num_attribute_codes is 32, the bundle in force has 16",
+        "side.num_attribute_codes is 4096, the bundle in force has 32",
+    ]

@@ -21,7 +21,17 @@ from tests.models.recommenders.described import (
 )
 from tests.models.recommenders.planted import names_of_best
 
+_TOKENS = {"length": 8, "item_width": 16, "model_width": 16, "num_user_buckets": 8}
+_PASSES = {"max_epochs": 12, "warm_up_steps": 20, "averaging": 0.98}
 _SMALL: dict[str, dict[str, Any]] = {
+    "lstm": {
+        "network": {**_TOKENS, "state_width": 16},
+        "training": {**_PASSES, "max_batch_tokens": 64},
+    },
+    "transformer": {
+        "network": {**_TOKENS, "feed_forward_width": 32},
+        "training": {**_PASSES, "max_batch_tokens": 256},
+    },
     "two_tower": {
         "network": {"length": 6, "item_width": 16, "model_width": 32},
         "training": {"max_epochs": 12, "batch_size": 64, "warm_up_steps": 20},
@@ -36,8 +46,8 @@ _SMALL: dict[str, dict[str, Any]] = {
         "training": {"max_epochs": 12, "batch_size": 64, "warm_up_steps": 20},
     },
 }
-_WITH_ATTRIBUTES = ("two_tower",)
-_WITH_CONTEXT = ("autoencoder", "two_tower", "youtube")
+_WITH_ATTRIBUTES = ("lstm", "transformer", "two_tower", "youtube")
+_WITH_CONTEXT = ("autoencoder", "lstm", "transformer", "two_tower", "youtube")
 
 
 def _fitted(name: str, history: History) -> Recommender:

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from models.encoder_inputs import NO_GAP, NOW, START_ACTION, gap_buckets
 from models.history import History, HistoryEvent
+from models.side_features import SideFeatures
 from models.transformer.windows import (
     batches,
     gather,
@@ -45,6 +46,23 @@ def test_request_gap_is_the_visits_and_otherwise_now() -> None:
     gaps = dict(zip(batch.row_P.tolist(), batch.request_gap_P.tolist(), strict=True))
     of_visit = int(gap_buckets(np.array([5000 - 101]))[0])
     assert gaps == {0: NO_GAP, 1: NO_GAP, 2: NOW, 3: of_visit, 4: NOW}
+
+
+def test_contexts_are_those_that_the_targets_lists_were_made_in() -> None:
+    side = SideFeatures(context=("device", "plan"), num_context_codes=64)
+    history = History(side=side)
+    rows = [(5, 0), (7, 9), (0, 3)]
+    events = [
+        HistoryEvent(user_id="u", time_s=100 + row, action=1, item_id=f"i{row}", contexts=codes)
+        for row, codes in enumerate(rows)
+    ]
+    history.append(events, from_offset=0, to_offset=1)
+    batch = gather(history, training_sequences(history, from_row=0, to_row=3, length=4))
+    found = dict(zip(batch.row_P.tolist(), batch.context_PC.tolist(), strict=True))
+    assert found == {0: [5, 65], 1: [7, 74], 2: [0, 68]}
+    assert gather(
+        _history(), training_sequences(_history(), from_row=0, to_row=5, length=4)
+    ).context_PC.shape == (5, 0)
 
 
 def test_seen_items_are_those_of_the_tokens_so_far() -> None:
