@@ -3,6 +3,9 @@
 Adam, whose rate rises over the first steps and falls in a line to its end after `max_epochs`. What
 is judged and kept is an exponential average of the weights (Polyak & Juditsky 1992), as for whole
 histories in `models.transformer.whole_training`.
+
+A small log has few steps. The rise takes no more than a tenth of them, or the largest rate would
+never be reached; `min_batches` makes more of them.
 """
 
 from abc import ABC, abstractmethod
@@ -19,6 +22,8 @@ from models.transformer.adam import Adam
 
 _LAST_RATE: Final = 0.02
 _AVERAGE_BEGINS: Final = 20
+_MOST_WARM_UP: Final = 0.1
+_SMALLEST_BATCH: Final = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +32,11 @@ class LearningConfig:
 
     Attributes:
         learning_rate: the largest.
-        warm_up_steps: until the largest rate is reached.
+        warm_up_steps: until the largest rate is reached; at most a tenth of all.
         max_epochs: passes until the rate has fallen to 2 %.
         patience: passes without a better validation after which training ends.
-        batch_size: examples of a step.
+        batch_size: examples of a step, at most.
+        min_batches: steps of a pass for which a batch may be smaller, down to 128 examples.
         averaging: weight of the past in the average of the weights, a step.
     """
 
@@ -39,6 +45,7 @@ class LearningConfig:
     max_epochs: int = 20
     patience: int = 5
     batch_size: int = 1024
+    min_batches: int = 1
     averaging: float = 0.998
 
 
@@ -70,23 +77,27 @@ class BatchLearner(ABC):
 
     def epoch(self, number: int) -> Iterator[tuple[float, float]]:
         """Make pass `number`, from 0; yield the share of it that is done and the step's loss."""
-        batches = _batches(self._examples(), self._config.batch_size)
+        config, examples = self._config, self._examples()
+        size = max(len(examples) // config.min_batches, _SMALLEST_BATCH)
+        batches = _batches(examples, min(size, config.batch_size))
+        num_warm = min(config.warm_up_steps, _MOST_WARM_UP * len(batches) * config.max_epochs)
         self._network.train()
         for place, example_B in enumerate(batches):
-            share = (number + place / len(batches)) / self._config.max_epochs
-            yield (place + 1) / len(batches), self._step(example_B, share)
+            warm = min(1.0, (self._num_steps + 1) / num_warm)
+            left = max(_LAST_RATE, 1 - (number + place / len(batches)) / config.max_epochs)
+            rate = config.learning_rate * warm * left
+            yield (place + 1) / len(batches), self._step(example_B, rate)
         self._network.eval()
 
     def averaged(self) -> Mapping[str, Tensor]:
         """Return a copy of the average of the weights, as the network's state."""
         return {name: value.clone() for name, value in self._average.items()}
 
-    def _step(self, example_B: npt.NDArray[np.int64], share_done: float) -> float:
+    def _step(self, example_B: npt.NDArray[np.int64], rate: float) -> float:
         self._adam.forget_gradients()
         loss = self._loss(example_B)
         loss.backward()  # type: ignore[no-untyped-call]
-        warm = min(1.0, (self._num_steps + 1) / self._config.warm_up_steps)
-        self._adam.step(self._config.learning_rate * warm * max(_LAST_RATE, 1 - share_done))
+        self._adam.step(rate)
         self._num_steps += 1
         self._average_weights()
         return float(loss.detach())

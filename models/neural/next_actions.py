@@ -86,17 +86,21 @@ def ages(time_E: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
 
 
 def equal_shares(
-    owner_E: npt.NDArray[np.int64], num: int, generator: np.random.Generator
+    owner_E: npt.NDArray[np.int64], most: int, generator: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """Return `num` examples of each owner at random, none again before all have been drawn.
+    """Return as many examples of each owner, at random, none again before all have been drawn.
+
+    So many as an owner has in the mean, rounded up, and at most `most`: a pass over owners of few
+    examples is a pass, and not ten.
 
     Args:
         owner_E: number of each example's owner, from 0, ascending; every owner has an example.
-        num: how many of each.
+        most: how many of each, at most.
         generator: draws.
     """
     # Shuffled within each owner, whose examples stay together.
     shuffled_E = np.lexsort((generator.random(len(owner_E)), owner_E))
     num_U = np.bincount(owner_E)
+    num = min(most, -(-len(owner_E) // len(num_U)))
     place_UX = np.arange(num) % num_U[:, None] + (np.cumsum(num_U) - num_U)[:, None]
     return shuffled_E[place_UX.ravel()]

@@ -61,7 +61,8 @@ class AutoencoderRecommender(PassRecommender[BagAutoencoder]):
             half_life: items after which an item of a sequence counts half; None for the paper's
                 bag, in which all count alike.
             reads_moments: whether what the log tells of moments is read: of whole bags without.
-            num_user_examples: moments of each user in a pass.
+            num_user_examples: moments of each user in a pass, at most; no more than users have in
+                the mean.
             network: fields of `BagAutoencoderConfig` that differ from the defaults.
             training: fields of `LearningConfig` that differ from this model's defaults.
         """

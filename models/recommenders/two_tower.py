@@ -30,7 +30,7 @@ from models.neural.two_tower import TwoTowerConfig, TwoTowerLearner, TwoTowerNet
 from models.passes import PassRecommender
 from models.recommender import UserSequence
 
-_TRAINING: Final = {"learning_rate": 1e-2, "max_epochs": 5, "patience": 2}
+_TRAINING: Final = {"learning_rate": 1e-2, "max_epochs": 5, "patience": 2, "min_batches": 100}
 
 
 class TwoTowerRecommender(PassRecommender[TwoTowerNetwork]):

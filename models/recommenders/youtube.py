@@ -53,7 +53,8 @@ class WatchRecommender(PassRecommender[WatchNetwork]):
 
         Args:
             seed: of first weights, hidden items, examples and order.
-            num_user_examples: examples of each user in a pass.
+            num_user_examples: examples of each user in a pass, at most; no more than users have in
+                the mean.
             num_negatives: items that stand for all in a step on a larger catalogue.
             max_full: the largest catalogue that is not sampled.
             network: fields of `WatchConfig` that differ from the defaults.

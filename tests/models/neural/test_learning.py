@@ -55,6 +55,35 @@ def test_average_lies_between_the_weights_on_the_way() -> None:
     assert float(learner.averaged()["weight"]) == pytest.approx(2, abs=0.05)
 
 
+def test_small_logs_have_smaller_batches_where_it_is_asked_for() -> None:
+    def sizes(num: int, min_batches: int) -> list[int]:
+        learner = _Mean(num, LearningConfig(batch_size=500, min_batches=min_batches))
+        list(learner.epoch(0))
+        return [len(batch) for batch in learner.seen]
+
+    assert sizes(2000, 10) == [200] * 10
+    assert sizes(10_000, 10) == [500] * 20
+    assert sizes(256, 10) == [128] * 2
+    assert sizes(256, 1) == [256]
+
+
+def test_short_training_reaches_its_largest_rate_after_a_tenth(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def rates(num: int) -> list[float]:
+        config = LearningConfig(learning_rate=1.0, warm_up_steps=200, batch_size=1, max_epochs=2)
+        learner = _Mean(num, config)
+        taken: list[float] = []
+        monkeypatch.setattr(learner._adam, "step", taken.append)
+        _passes(learner, 2)
+        return taken
+
+    short, long = rates(50), rates(3000)
+    assert short[:10] == pytest.approx([(step + 1) / 10 * (1 - step / 100) for step in range(10)])
+    assert short[10] == max(short[10:]) > 0.85
+    assert int(np.argmax(long)) == 199
+
+
 def test_rate_rises_then_falls_to_the_end() -> None:
     def moved(config: LearningConfig, number: int) -> float:
         learner = _Mean(5, config)

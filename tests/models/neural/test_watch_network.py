@@ -9,15 +9,22 @@ from models.neural.watch_network import WatchConfig, WatchNetwork
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 12))
 def test_every_user_gives_as_many_examples_and_none_twice_too_early(
-    num_examples: list[int], num: int
+    num_examples: list[int], most: int
 ) -> None:
     owner_E = np.repeat(np.arange(len(num_examples)), num_examples)
-    drawn = equal_shares(owner_E, num, np.random.default_rng(0))
+    drawn = equal_shares(owner_E, most, np.random.default_rng(0))
+    num = len(drawn) // len(num_examples)
+    assert 1 <= num <= most
     assert np.bincount(owner_E[drawn]).tolist() == [num] * len(num_examples)
     times_drawn = np.bincount(drawn, minlength=len(owner_E))
     for owner in range(len(num_examples)):
         of_owner = times_drawn[owner_E == owner]
         assert of_owner.max() - of_owner.min() <= 1
+
+
+def test_a_pass_has_no_more_examples_than_the_log_but_for_rounding() -> None:
+    owner_E = np.repeat(np.arange(100), [2] * 80 + [4] * 20)
+    assert len(equal_shares(owner_E, 32, np.random.default_rng(0))) == 3 * 100
 
 
 def test_another_pass_draws_others() -> None:

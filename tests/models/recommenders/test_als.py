@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from models.history import History, HistoryEvent
-from models.recommender import Recommender
+from models.recommender import Recommender, item_counts
 from models.recommenders.als import AlsRecommender
 
 _BLOCK = 8
@@ -141,6 +141,29 @@ def test_best_pass_is_kept_and_training_ends_when_it_gets_worse() -> None:
     assert [step.validation for step in progress] == [0.1, 0.4, 0.3, 0.2, 0.1]
     two_passes = _fitted(_small(max_passes=2), _block_history())
     np.testing.assert_array_equal(model.weights()["item"], two_passes.weights()["item"])
+
+
+def test_few_actions_a_user_are_not_learned_by_heart() -> None:
+    # No tastes at all: what is popular is the best that can be said.
+    generator = np.random.default_rng(0)
+    chances = 1 / np.arange(1, 301)
+    drawn = generator.choice(300, (1500, 3), p=chances / chances.sum())
+    events = [
+        HistoryEvent(user_id=f"u{user}", time_s=0, action=1, item_id=f"i{item}")
+        for user, items in enumerate(drawn)
+        for item in items.tolist()
+    ]
+    history = History()
+    history.append(events, from_offset=0, to_offset=1)
+    model = _fitted(AlsRecommender(), history)
+    popular_N = item_counts(history)
+    shares = []
+    for items in drawn[:200]:
+        (scores_N,) = model.scores([model.sequence("u", [f"i{item}" for item in items])])
+        best = np.argsort(-scores_N)[:20]
+        shares.append(popular_N[best].sum() / np.sort(popular_N)[-20:].sum())
+    # Learned by heart, with a lambda ten times smaller, it is .24.
+    assert np.mean(shares) > 0.5
 
 
 @pytest.mark.parametrize("weights", [{"view": 1.0}, {"256": 1.0}, {"3": -1.0}])
