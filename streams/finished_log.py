@@ -7,6 +7,7 @@ side features that the configuration names. Whoever wants all events of either t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -22,7 +23,7 @@ from featurestore.events import Action, EventRefused, Impression, decode_event
 from models.history import History, HistoryEvent
 from models.side_features import SideFeatures
 from streams.config import Config
-from streams.engine import read_to_end
+from streams.engine import UnreadableTopicError, read_to_end
 from streams.event_file import read_values
 from streams.item_log import NO_ITEMS, ItemLog, read_item_file, read_item_topic
 
@@ -99,7 +100,9 @@ def read_log(source: str, config: Config, *, items: Path | None = None) -> Finis
     if items is not None:
         told = read_item_file(items, config.side)
     elif source == FROM_KAFKA:
-        told = read_item_topic(config)
+        # A shop need not tell anything of its items.
+        with contextlib.suppress(UnreadableTopicError):
+            told = read_item_topic(config)
     return log_of(values.name, values.read(), config, told)
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from featurestore.events import CatalogueItem, EventRefused, decode_item
 from models.side_features import SideFeatures
 from streams.config import Config
-from streams.engine import UnreadableTopicError, read_to_end
+from streams.engine import read_to_end
 from streams.event_file import EventFileError, read_values
 
 
@@ -67,7 +67,7 @@ def read_item_file(path: Path, side: SideFeatures) -> ItemLog:
 
 
 def read_item_topic(config: Config, *, timeout_s: float | None = None) -> ItemLog:
-    """Read what the topic of items holds now; nothing where there is no such topic.
+    """Read what the topic of items holds now.
 
     Records that are none are left out: the worker, which reads the same topic, counts them.
 
@@ -78,12 +78,10 @@ def read_item_topic(config: Config, *, timeout_s: float | None = None) -> ItemLo
     Raises:
         KafkaError: No broker can be reached.
         TimeoutError: It took longer.
+        UnreadableTopicError: There is no such topic.
     """
     reading = read_to_end(config.kafka.brokers, config.kafka.topics.items)
-    try:
-        records = asyncio.run(asyncio.wait_for(reading, timeout_s))
-    except UnreadableTopicError:
-        return NO_ITEMS
+    records = asyncio.run(asyncio.wait_for(reading, timeout_s))
     return item_log_of((record.value for record in records if _is_item(record.value)), config.side)
 
 

@@ -10,8 +10,8 @@ moment, so whatever changes with time is the same. A bundle loses by either of t
   lists have surely gained: what weighs little in today's lists may weigh more tomorrow.
 
 The ranks in the lists are counted beside them, for people. A loss counts where it is surely larger
-than a tolerance: two trainings from the same data differ, too, and on enough actions every
-difference is a sure one.
+than a tolerance. Two trainings from the same data differ, too, alone far more than in their lists,
+and on enough actions every difference is a sure one.
 
 - A *candidate*, which has passed the held-out actions, is promoted at `min_compared` actions unless
   it has lost by then; it is promoted without, when the deadline passes and too little has come.
@@ -180,19 +180,24 @@ class LiveGate:
         users_P = np.array([one.user for one in self._compared], np.uint64)
         # Half of it for either measure.
         risk = (1 - self._config.confidence) / 2**look / 2
-        gate = replace(_GATE, confidence=1 - risk, tolerance=self._config.tolerance)
+        gate = replace(_GATE, confidence=1 - risk)
+        tolerance = self._config.tolerance
 
-        def verdict(of_P2: npt.NDArray[np.float64], measure: str, newer: int) -> Verdict:
+        def verdict(
+            of_P2: npt.NDArray[np.float64], measure: str, newer: int, tolerance: float
+        ) -> Verdict:
             pair = of_P2[:, newer], of_P2[:, 1 - newer]
-            return judge(*pair, users_P, gate, targets=_TARGETS, measure=measure)
+            tolerant = replace(gate, tolerance=tolerance)
+            return judge(*pair, users_P, tolerant, targets=_TARGETS, measure=measure)
 
         scores_P2 = self._log_scores()
-        of_lists = verdict(scores_P2, "log score of the lists", newer)
+        of_lists = verdict(scores_P2, "log score of the lists", newer, tolerance)
         if of_lists.decision is Judged.KEEP:
             return of_lists
         gains_P2 = np.array([(one.gain, one.challenger_gain) for one in self._compared])
-        alone = verdict(gains_P2, "MRR of the bundle alone", newer)
-        has_gained = verdict(scores_P2, "", 1 - newer).decision is Judged.KEEP
+        own_tolerance = self._config.own_tolerance * float(gains_P2[:, 1 - newer].mean())
+        alone = verdict(gains_P2, "MRR of the bundle alone", newer, own_tolerance)
+        has_gained = verdict(scores_P2, "", 1 - newer, 0.0).decision is Judged.KEEP
         joined = replace(of_lists, reason=f"{alone.reason}; {of_lists.reason}")
         if alone.decision is Judged.KEEP and not has_gained:
             return replace(joined, decision=Judged.KEEP)

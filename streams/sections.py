@@ -279,8 +279,9 @@ class LiveGateConfig:
         min_compared: Actions after which a candidate is judged, and a promoted bundle first.
         max_compared: Actions after which a promoted bundle has stood the test.
         confidence: That a bundle which is no worse is not taken for worse, over all looks.
-        tolerance: In the log score (nats) or in the reciprocal rank, how much worse a bundle may be
-            and still count as equal.
+        tolerance: How much worse lists may be in their log score, in nats, and still count as
+            equal.
+        own_tolerance: The same of the MRR of a bundle alone, as a share of the other one's.
         deadline_s: How long a candidate waits for `min_compared` actions.
         compare_rate: Share of lists that are made with the challenger, too, while there is one.
     """
@@ -289,6 +290,7 @@ class LiveGateConfig:
     max_compared: int = 1_600
     confidence: float = 0.99
     tolerance: float = 0.005
+    own_tolerance: float = 0.2
     deadline_s: float = 300.0
     compare_rate: float = 0.1
 
@@ -303,6 +305,7 @@ class LiveGateConfig:
             (self.max_compared >= self.min_compared, "max_compared at least min_compared"),
             (0.5 <= self.confidence < 1, "confidence from 0.5 to below 1"),
             (0 <= self.tolerance < 1, "tolerance from 0 to below 1"),
+            (0 <= self.own_tolerance < 1, "own_tolerance from 0 to below 1"),
             (self.deadline_s > 0, "deadline_s above 0"),
             (0 <= self.compare_rate <= 1, "compare_rate from 0 to 1"),
         ]

@@ -27,7 +27,7 @@ from models.history import History
 from streams.announcements import Decision
 from streams.answered_slates import AnsweredSlates
 from streams.config import Config
-from streams.engine import KafkaError
+from streams.engine import KafkaError, UnreadableTopicError
 from streams.errors import EXIT_REFUSED, StreamsError
 from streams.examples import ExamplesCorrupt, decode_record
 from streams.item_log import read_item_topic
@@ -48,7 +48,8 @@ _AUTOGROUP: Final = Path("/proc/self/autogroup")
 _POLL_MS: Final = 1000
 _MAX_FETCH_BYTES: Final = 16 * 1024 * 1024
 _SAVED: Final = "history"
-_ITEMS_TIMEOUT_S: Final = 300.0
+_ITEMS_TIMEOUT_S: Final = 30.0
+"""Nothing else is done meanwhile, not even stopping."""
 _LOOK_S: Final = 5.0
 """Time between two looks whether enough slates are there: each goes through all of them."""
 
@@ -115,7 +116,7 @@ def is_described(history: History, config: Config) -> bool:
     """
     try:
         told = read_item_topic(config, timeout_s=_ITEMS_TIMEOUT_S).attributes
-    except (KafkaError, TimeoutError) as error:
+    except (KafkaError, TimeoutError, UnreadableTopicError) as error:
         logger.warning("Nothing is trained: the topic of items cannot be read (%r)", error)
         return False
     history.describe({item: told[item] for item in history.item_ids if item in told})
@@ -264,6 +265,8 @@ class Trainer:
             return
         reads = self._config.trainer.reads_attributes
         if reads and not is_described(self._data.history, self._config):
+            # The next try is when a training would be due again.
+            self._tried_s, self._tried_row = time.monotonic(), self._data.history.end_row
             return
         trained = self._round.run(is_stopped=stop.is_set)
         self._tried_s = time.monotonic()

@@ -109,7 +109,8 @@ class TrainingRound:
         """
         state = restore_state(bundle, learning_rate=self._training.learning_rate)
         num_codes = self._config.side.num_attribute_codes
-        if state.attributes is not None and state.attributes.num_codes != num_codes:
+        reads = self._config.trainer.reads_attributes
+        if reads and state.attributes is not None and state.attributes.num_codes != num_codes:
             logger.warning(
                 "side.num_attribute_codes is %d, the bundle in force has %d: attributes are "
                 "learned anew, items keep their vectors",
@@ -183,11 +184,12 @@ class TrainingRound:
         for step in self._steps(state, self._learned_row, held_out_row, training):
             if is_stopped():
                 return None
-            if self._incumbent is None and step.ends_pass:
+            if training.epochs > self._training.epochs and step.ends_pass:
                 mrr = self._mrr(state, held_out_row, end_row)
                 if mrr <= best_mrr:
                     break
                 best, best_mrr, num_passes = deepcopy(state), mrr, num_passes + 1
+        best.network.requires_grad_(requires_grad=True)
         return best, replace(training, epochs=max(num_passes, self._training.epochs))
 
     def _steps(
@@ -196,7 +198,7 @@ class TrainingRound:
         """Learn the rows of a window, a step at a time."""
         begun_s = time.monotonic()
         losses: list[float] = []
-        for progress in fit(
+        steps = fit(
             state,
             self._data.history,
             from_row=from_row,
@@ -204,13 +206,16 @@ class TrainingRound:
             config=training,
             seed=self._seed + self._num_rounds,
             counters=self._data.counters,
-        ):
-            losses.append(progress.item_loss)
-            self._metrics.training.sequences.inc(progress.targets)
-            yield progress
-        if losses:
-            self._metrics.training.loss.set(float(np.mean(losses)))
-        self._metrics.training.run_duration.of("fit").observe(time.monotonic() - begun_s)
+        )
+        try:
+            for progress in steps:
+                losses.append(progress.item_loss)
+                self._metrics.training.sequences.inc(progress.targets)
+                yield progress
+        finally:
+            if losses:
+                self._metrics.training.loss.set(float(np.mean(losses)))
+            self._metrics.training.run_duration.of("fit").observe(time.monotonic() - begun_s)
 
     def _judge(self, state: TrainingState, from_row: int, to_row: int) -> Verdict:
         begun_s = time.monotonic()

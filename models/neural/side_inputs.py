@@ -51,6 +51,18 @@ class AttributeVectors(nn.Module):
         self.vectors[torch.from_numpy(~is_learned)] = 0
         own_NI[self.is_described_N & torch.from_numpy(~learned_N)] = 0
 
+    def speak_alone(self, learned_N: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Return which items nothing is learned of but by attributes that others have, too, `[N]`.
+
+        Args:
+            learned_N: which items there are examples of.
+        """
+        codes_NA = self.codes_NA.numpy()
+        learned_codes = np.unique(codes_NA[learned_N])
+        has_learned_N = np.isin(codes_NA, learned_codes[learned_codes > 0]).any(1)
+        alone_N: npt.NDArray[np.bool_] = ~learned_N & has_learned_N
+        return alone_N
+
     def drawn(self, share: float, generator: np.random.Generator) -> Tensor:
         """Return which items' own vectors to hide, so that attributes learn to speak alone, `[N]`.
 

@@ -205,7 +205,7 @@ class WatchLearner(NextActionLearner):
             network.attributes.keep(is_learned_N, network.items)
             self._start_average()
             # Of the others nothing would be learned but that nobody took them.
-            self._known = np.flatnonzero(is_learned_N)
+            self._known = np.flatnonzero(~network.attributes.speak_alone(is_learned_N))
 
     def _examples(self) -> npt.NDArray[np.int64]:
         drawn = equal_shares(self._actions.owner_E, self._num_user_examples, self._generator)

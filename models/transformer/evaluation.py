@@ -56,6 +56,8 @@ def rank_targets(
     must know the history's catalogue (`TrainingState.adopt`); it is not changed.
     """
     torch.set_num_threads(1)
+    # It may be asked in the middle of a training.
+    was_training = state.network.training
     state.network.eval()
     sequences = training_sequences(
         history, from_row=from_row, to_row=to_row, length=state.network.config.length
@@ -87,6 +89,7 @@ def rank_targets(
                 own_P1 = logits_PN.gather(1, torch.from_numpy(batch.item_P[chosen])[:, None])
                 ranks.append((logits_PN >= own_P1).sum(1).numpy())
                 rows.append(row_P)
+    state.network.train(was_training)
     row_P = np.concatenate(rows)
     order = np.argsort(row_P, kind="stable")
     return TargetRanks(

@@ -44,8 +44,8 @@ class TrainingConfig:
         first_targets: a first training passes over its window, as long as that helps, until it has
             learned so many targets: a small log has too few steps in it.
         max_first_epochs: so often at most.
-        first_chunk_rows: of a first training; its weights of one input against another are far off,
-            and move with every chunk.
+        first_chunk_rows: of a first training on few rows; its weights of one input against another
+            are far off, and move with every chunk.
         max_batch_tokens: padded tokens of a batch.
         replay_fraction: replayed targets for each target of the window.
         max_full_softmax: largest catalogue whose softmax is not sampled.
@@ -81,7 +81,8 @@ class TrainingConfig:
         """
         passes = self.first_targets // max(num_rows, 1)
         epochs = max(self.epochs, min(passes, self.max_first_epochs))
-        return replace(self, epochs=epochs, chunk_rows=min(self.chunk_rows, self.first_chunk_rows))
+        chunk_rows = max(self.first_chunk_rows, num_rows // 64)
+        return replace(self, epochs=epochs, chunk_rows=min(self.chunk_rows, chunk_rows))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

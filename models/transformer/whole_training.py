@@ -109,8 +109,9 @@ class WholeLearner:
             self._vectors.append(network.attributes.vectors)
             is_learned_N = np.isin(np.arange(len(history.item_ids)), history.items)
             network.attributes.keep(np.r_[True, is_learned_N], network.items)
-            if not is_learned_N.all():
-                self._candidates = _Candidates(is_learned_N)
+            alone_N = network.attributes.speak_alone(np.r_[True, is_learned_N])[1:]
+            if alone_N.any():
+                self._candidates = _Candidates(~alone_N)
         self._item_adam = Adam(self._vectors)
         self._num_steps = 0
         self._average_encoder = self._encoder.vector.clone()

@@ -167,10 +167,10 @@ def test_an_equal_bundle_is_not_rolled_back(seed: int) -> None:
         assert all(word.role is Role.CHALLENGER for word in one.decide(1.0))
 
 
-@pytest.mark.parametrize(("loss", "goes"), [(0.004, False), (0.02, True)])
-def test_a_bundle_goes_for_no_loss_that_nobody_would_notice(loss: float, *, goes: bool) -> None:
+@pytest.mark.parametrize(("own", "goes"), [((0.21, 0.25), False), ((0.19, 0.25), True)])
+def test_a_bundle_alone_may_be_a_fifth_worse(own: tuple[float, float], *, goes: bool) -> None:
     one = promoted()
-    one.take(compared([(3.0, 3.0)] * 400, current=NEW, challenger=OLD, own=(0.2, 0.2 + loss)))
+    one.take(compared([(3.0, 3.0)] * 400, current=NEW, challenger=OLD, own=own))
 
     words = one.decide(1.0)
 
@@ -230,5 +230,16 @@ def test_a_bundle_that_is_worse_alone_stays_where_its_lists_have_surely_gained()
     one = promoted()
     pairs = [(second, first) for first, second in noise(100, loss=0.8)]
     one.take(compared(pairs, current=NEW, challenger=OLD, own=(0.2, 0.3)))
+
+    assert one.decide(1.0) == []
+
+
+def test_lists_need_not_gain_more_than_a_tolerance_to_excuse_the_bundle_alone() -> None:
+    one = promoted()
+    gained = [
+        pair._replace(score=-1.0, challenger_score=-1.004)
+        for pair in compared([(3.0, 3.0)] * 100, current=NEW, challenger=OLD, own=(0.2, 0.3))
+    ]
+    one.take(gained)
 
     assert one.decide(1.0) == []

@@ -13,7 +13,7 @@ from models.history import History, HistoryEvent
 from models.online import OnlineConfig
 from streams import trainer
 from streams.config import Config
-from streams.engine import KafkaError
+from streams.engine import KafkaError, UnreadableTopicError
 from streams.examples import encode_record
 from streams.item_log import ItemLog
 from streams.trainer import read_on
@@ -104,7 +104,7 @@ def test_a_trainer_knows_what_the_topic_of_items_tells_of_its_items(
     assert trainer.is_described(history, Config())
     assert history.attribute_matrix().tolist() == [[0, 0], [4, 7], [0, 0]]
 
-    for error in (KafkaError, TimeoutError):
+    for error in (KafkaError, TimeoutError, UnreadableTopicError):
         monkeypatch.setattr(trainer, "read_item_topic", _reading(error))
         assert not trainer.is_described(history, Config())
         assert history.attribute_matrix().any()
