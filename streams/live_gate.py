@@ -7,7 +7,8 @@ moment, so whatever changes with time is the same. A bundle loses by either of t
 - the log score of the lists' orders, which moves with every difference between two orders, however
   few items it swaps (`models.log_scores`);
 - the mean reciprocal rank by what the bundle itself scored, as in the trainer's gate, unless its
-  lists have surely gained: what weighs little in today's lists may weigh more tomorrow.
+  lists have surely gained more than the tolerance: what weighs little in today's lists may weigh
+  more tomorrow.
 
 The ranks in the lists are counted beside them, for people. A loss counts where it is surely larger
 than a tolerance. Two trainings from the same data differ, too, alone far more than in their lists,
@@ -197,7 +198,7 @@ class LiveGate:
         gains_P2 = np.array([(one.gain, one.challenger_gain) for one in self._compared])
         own_tolerance = self._config.own_tolerance * float(gains_P2[:, 1 - newer].mean())
         alone = verdict(gains_P2, "MRR of the bundle alone", newer, own_tolerance)
-        has_gained = verdict(scores_P2, "", 1 - newer, 0.0).decision is Judged.KEEP
+        has_gained = verdict(scores_P2, "", 1 - newer, tolerance).decision is Judged.KEEP
         joined = replace(of_lists, reason=f"{alone.reason}; {of_lists.reason}")
         if alone.decision is Judged.KEEP and not has_gained:
             return replace(joined, decision=Judged.KEEP)

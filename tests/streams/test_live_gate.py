@@ -234,12 +234,12 @@ def test_a_bundle_that_is_worse_alone_stays_where_its_lists_have_surely_gained()
     assert one.decide(1.0) == []
 
 
-def test_lists_need_not_gain_more_than_a_tolerance_to_excuse_the_bundle_alone() -> None:
+@pytest.mark.parametrize(("gain", "goes"), [(0.004, True), (0.02, False)])
+def test_lists_that_gained_next_to_nothing_excuse_no_bundle_alone(
+    gain: float, *, goes: bool
+) -> None:
     one = promoted()
-    gained = [
-        pair._replace(score=-1.0, challenger_score=-1.004)
-        for pair in compared([(3.0, 3.0)] * 100, current=NEW, challenger=OLD, own=(0.2, 0.3))
-    ]
-    one.take(gained)
+    alike = compared([(3.0, 3.0)] * 100, current=NEW, challenger=OLD, own=(0.2, 0.3))
+    one.take([pair._replace(score=-1.0, challenger_score=-1.0 - gain) for pair in alike])
 
-    assert one.decide(1.0) == []
+    assert ((Role.CURRENT, OLD, Decision.LIVE_ROLLBACK) in said(one.decide(1.0))) is goes

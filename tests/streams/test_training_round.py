@@ -256,9 +256,8 @@ def test_rounds_go_on_with_attributes_and_begin_them_anew_where_they_mean_someth
         desk.read(walks(80, seed=2 + number))
         if num_codes:
             described(desk, num_codes)
-            config = config_of(
-                {"trainer": {"held_out_share": 0.2}, "side": {"num_attribute_codes": num_codes}}
-            )
+            trainer = {"held_out_share": 0.2, "reads_attributes": True}
+            config = config_of({"trainer": trainer, "side": {"num_attribute_codes": num_codes}})
         else:
             desk.data.history.describe({})
             config = CONFIG
