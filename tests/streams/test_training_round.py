@@ -274,5 +274,4 @@ def test_rounds_go_on_with_attributes_and_begin_them_anew_where_they_mean_someth
     found = [one for one in caplog.messages if "learned anew" in one]
     assert [one.split(":")[0] for one in found] == [
         "side.num_attribute_codes is 32, the bundle in force has 16",
-        "side.num_attribute_codes is 4096, the bundle in force has 32",
     ]
