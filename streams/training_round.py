@@ -36,6 +36,7 @@ from streams.training_data import TrainingData
 logger = logging.getLogger(__name__)
 
 _HIT_AT: Final = 20
+_PATIENCE: Final = 2
 
 
 class Trained(StrEnum):
@@ -174,23 +175,25 @@ class TrainingRound:
     ) -> tuple[TrainingState, TrainingConfig] | None:
         """Return what has learned all but the held-out actions, and how; None if stopped.
 
-        A first training goes on while a pass makes it better on these. Where what is liked does not
-        last, that is one; where tastes last, many.
+        A first training goes on until two passes have not made it better on these, and is as it was
+        before them. Where what is liked does not last, one is best; where tastes last, many.
         """
         state = best = self._warm_state()
-        training, best_mrr, num_passes = self._training, -1.0, 0
+        training, best_mrr, num_best, num_passes = self._training, -1.0, 0, 0
         if self._incumbent is None:
             training = training.of_first(self.num_new_actions)
         for step in self._steps(state, self._learned_row, held_out_row, training):
             if is_stopped():
                 return None
             if training.epochs > self._training.epochs and step.ends_pass:
+                num_passes += 1
                 mrr = self._mrr(state, held_out_row, end_row)
-                if mrr <= best_mrr:
+                if mrr > best_mrr:
+                    best, best_mrr, num_best = deepcopy(state), mrr, num_passes
+                elif num_passes - num_best >= _PATIENCE:
                     break
-                best, best_mrr, num_passes = deepcopy(state), mrr, num_passes + 1
         best.network.requires_grad_(requires_grad=True)
-        return best, replace(training, epochs=max(num_passes, self._training.epochs))
+        return best, replace(training, epochs=max(num_best, self._training.epochs))
 
     def _steps(
         self, state: TrainingState, from_row: int, to_row: int, training: TrainingConfig
