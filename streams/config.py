@@ -38,13 +38,12 @@ from streams.sections import (
     FeaturesConfig,
     KafkaConfig,
     LearnerConfig,
-    LiveGateConfig,
     RankingConfig,
     RedisConfig,
     StateConfig,
-    TrainerConfig,
     WorkerConfig,
 )
+from streams.training_sections import LiveGateConfig, TrainerConfig
 
 ENVIRONMENT: Final[Mapping[str, str]] = {
     "HEADRACE_KAFKA": "kafka.brokers",

@@ -38,7 +38,7 @@ from models.gate import Decision as Judged
 from models.gate import GateConfig, Verdict, judge
 from streams.announcements import CHALLENGING, Announcement, Decision, Role, standing_by
 from streams.rivals import Compared
-from streams.sections import LiveGateConfig
+from streams.training_sections import LiveGateConfig
 
 _TARGETS: Final = "live actions"
 _MIN_USERS: Final = 30

@@ -10,7 +10,7 @@ from models.log_scores import log_score
 from streams.announcements import ANNOUNCEMENT_VERSION, Announcement, Decision, Role
 from streams.live_gate import LiveGate, Word
 from streams.rivals import Compared
-from streams.sections import LiveGateConfig
+from streams.training_sections import LiveGateConfig
 
 CONFIG = LiveGateConfig(min_compared=100, max_compared=400, confidence=0.99, deadline_s=60.0)
 OLD, NEW = "0" * 64, "1" * 64
