@@ -8,8 +8,8 @@ The learning rate rises over the first steps and falls in a line to its end afte
 What is judged and kept is an exponential average of the weights (Polyak & Juditsky 1992): it is as
 good after few passes as the weights themselves after a long cooling down.
 
-With attributes, an item that no row is about is no candidate: nothing would be learned of it and
-its attributes but that nobody took it.
+With attributes, an item that no row is about, but attributes that others have, too, is no
+candidate: nothing would be learned of it and its attributes but that nobody took it.
 
 Shape letters: B sequences, L tokens, P predicted positions, N items, I item vector width.
 """
