@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from models.checks import require
 from models.listed_chances import listed_chances
 from models.ranking import best_first, diversify
 
@@ -45,13 +46,11 @@ class ExplorationConfig:
         Raises:
             ValueError: Naming every bad value.
         """
-        checks = [
+        require(
             (0 <= self.share <= 1, "share from 0 to 1"),
             (0.01 <= self.temperature <= 1000, "temperature from 0.01 to 1000"),
             (self.depth >= 1, "depth at least 1"),
-        ]
-        if bad := [expected for holds, expected in checks if not holds]:
-            raise ValueError(", ".join(bad))
+        )
 
 
 class Seed(NamedTuple):

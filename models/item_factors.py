@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from models.checks import require
 from models.columns import ColumnSpec
 from models.factors import uniform
 from models.questions import MAX_PREVIOUS
@@ -81,16 +82,14 @@ class ItemFactorsConfig:
         Raises:
             ValueError: Naming every bad setting.
         """
-        checks = [
-            (self.num_factors >= 2, "num_factors: expected at least 2"),
-            (self.rate > 0, "rate: expected more than 0"),
-            (self.num_drawn >= 1, "num_drawn: expected at least 1"),
-            (self.num_drawn_from >= self.num_drawn, "num_drawn_from: expected num_drawn or more"),
-            (1 <= self.num_recent <= MAX_PREVIOUS, f"num_recent: expected 1 to {MAX_PREVIOUS}"),
-            (0 < self.recency <= 1, "recency: expected above 0, at most 1"),
-        ]
-        if bad := [expected for holds, expected in checks if not holds]:
-            raise ValueError("; ".join(bad))
+        require(
+            (self.num_factors >= 2, "num_factors at least 2"),
+            (self.rate > 0, "rate above 0"),
+            (self.num_drawn >= 1, "num_drawn at least 1"),
+            (self.num_drawn_from >= self.num_drawn, "num_drawn_from at least num_drawn"),
+            (1 <= self.num_recent <= MAX_PREVIOUS, f"num_recent from 1 to {MAX_PREVIOUS}"),
+            (0 < self.recency <= 1, "recency above 0, at most 1"),
+        )
 
 
 class ItemFactors:

@@ -17,6 +17,8 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
+from models.checks import require
+
 CLOCK: Final[Mapping[str, tuple[int, int]]] = {"hour": (3600, 24), "weekday": (86_400, 7)}
 """Context names that no event carries: what the moment's time (UTC) says. Seconds that a value
 lasts, and how many values there are."""
@@ -53,16 +55,14 @@ class SideFeatures:
             ValueError: naming every bad value.
         """
         least, most = _FEWEST_CONTEXT_CODES, _MAX_CONTEXT_CODES
-        checks = [
+        require(
             (self.num_attribute_codes >= 1, "num_attribute_codes at least 1"),
             (
                 least <= self.num_context_codes <= most,
                 f"num_context_codes from {least} to {most}",
             ),
             (len(set(self.context)) == len(self.context), "each name in context once"),
-        ]
-        if bad := [expected for holds, expected in checks if not holds]:
-            raise ValueError(", ".join(bad))
+        )
 
     @property
     def tells_moments(self) -> bool:

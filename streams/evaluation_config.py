@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from models.checks import require
 from models.slate_ranker import RANKERS
 
 MIN_TRAINING_MS: Final = 300_000
@@ -40,7 +41,7 @@ class EvaluationConfig:
         delays_s = {delay_s for delay_s in self.delays_s if delay_s >= 0}
         least_s = MIN_TRAINING_MS / 1000
         is_delay = len(delays_s) == len(self.delays_s)
-        checks = [
+        require(
             (not unknown, f"rankers among {', '.join(RANKERS)} (found {', '.join(unknown)})"),
             (
                 self.train_interval_s > 0,
@@ -52,6 +53,4 @@ class EvaluationConfig:
             ),
             (self.model_seed >= 0, f"model_seed not below 0 (found {self.model_seed})"),
             (is_delay, f"delays_s different ones from 0 on, or inf (found {list(self.delays_s)})"),
-        ]
-        if bad := [expected for holds, expected in checks if not holds]:
-            raise ValueError(", ".join(bad))
+        )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from featurestore.store import MAX_LISTS_PER_COMMIT
+from models.checks import require
 from streams.config_reader import Secret
 from streams.heads import Head
 
@@ -99,16 +100,14 @@ class WorkerConfig:
         Raises:
             ValueError: Naming every bad value.
         """
-        checks = [
+        require(
             (1 <= self.chunk_users <= MAX_LISTS_PER_COMMIT, "chunk_users from 1 to 64"),
             (1 <= self.chunk_events <= 4096, "chunk_events from 1 to 4096"),
             (1 <= self.catch_up_chunk_events <= 4096, "catch_up_chunk_events from 1 to 4096"),
             (1 <= self.slice_events <= 10_000, "slice_events from 1 to 10000"),
             (self.catch_up_events >= 0, "catch_up_events not below 0"),
             (self.cached_users >= 0, "cached_users not below 0"),
-        ]
-        if bad := [expected for holds, expected in checks if not holds]:
-            raise ValueError(", ".join(bad))
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,13 +141,11 @@ class LearnerConfig:
         Raises:
             ValueError: Naming every bad value.
         """
-        checks = [
+        require(
             (self.shared_interval_s > 0, "shared_interval_s above 0"),
             (self.popular_categories >= 0, "popular_categories not below 0"),
             (self.similar_items >= 0, "similar_items not below 0"),
-        ]
-        if bad := [expected for holds, expected in checks if not holds]:
-            raise ValueError(", ".join(bad))
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,8 +230,7 @@ class ContributionConfig:
             ValueError: Naming every bad value.
         """
         names = ("max_actions", "max_shown", "window_ms")
-        if bad := [f"{name} above 0" for name in names if getattr(self, name) < 1]:
-            raise ValueError(", ".join(bad))
+        require(*((getattr(self, name) >= 1, f"{name} above 0") for name in names))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,12 +266,10 @@ class RankingConfig:
         Raises:
             ValueError: Naming every bad value.
         """
-        checks = [
+        require(
             (1 <= self.list_size <= 100, "list_size from 1 to 100"),
             (0 <= self.num_new <= self.list_size, "num_new from 0 to list_size"),
             (0 <= self.slate_sample_rate <= 1, "slate_sample_rate from 0 to 1"),
             (self.category_cap >= 0, "category_cap not below 0"),
             (self.max_shown >= 0, "max_shown not below 0"),
-        ]
-        if bad := [expected for holds, expected in checks if not holds]:
-            raise ValueError(", ".join(bad))
+        )

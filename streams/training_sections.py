@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models.checks import require
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainerConfig:
@@ -71,7 +73,7 @@ class LiveGateConfig:
         Raises:
             ValueError: Naming every bad value.
         """
-        checks = [
+        require(
             (self.min_compared >= 20, "min_compared at least 20"),
             (self.max_compared >= self.min_compared, "max_compared at least min_compared"),
             (0.5 <= self.confidence < 1, "confidence from 0.5 to below 1"),
@@ -79,6 +81,4 @@ class LiveGateConfig:
             (0 <= self.own_tolerance < 1, "own_tolerance from 0 to below 1"),
             (self.deadline_s > 0, "deadline_s above 0"),
             (0 <= self.compare_rate <= 1, "compare_rate from 0 to 1"),
-        ]
-        if bad := [expected for holds, expected in checks if not holds]:
-            raise ValueError(", ".join(bad))
+        )

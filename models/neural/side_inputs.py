@@ -63,17 +63,6 @@ class AttributeVectors(nn.Module):
         alone_N: npt.NDArray[np.bool_] = ~learned_N & has_learned_N
         return alone_N
 
-    def drawn(self, share: float, generator: np.random.Generator) -> Tensor:
-        """Return which items' own vectors to hide, so that attributes learn to speak alone, `[N]`.
-
-        Args:
-            share: of the items that have attributes.
-            generator: draws.
-        """
-        drawn_N = generator.random(len(self.codes_NA)) < share
-        hidden_N: Tensor = torch.from_numpy(drawn_N) & self.is_described_N
-        return hidden_N
-
     def added_to(self, own_NI: Tensor, hidden_N: Tensor | None = None) -> Tensor:
         """Return the sums of own and attributes' vectors, `[N, I]`.
 
@@ -88,6 +77,23 @@ class AttributeVectors(nn.Module):
     def forward(self) -> Tensor:
         """Return the mean of each item, `[N, I]`."""
         return functional.embedding_bag(self.codes_NA, self.vectors, mode="mean", padding_idx=0)
+
+
+def hidden_ids(
+    attributes: AttributeVectors | None, share: float, generator: np.random.Generator
+) -> Tensor | None:
+    """Return which items' own vectors to hide, so that attributes learn to speak alone, `[N]`.
+
+    Args:
+        attributes: of the items; without any, None is returned.
+        share: of the items that have attributes.
+        generator: draws.
+    """
+    if attributes is None:
+        return None
+    drawn_N = generator.random(len(attributes.codes_NA)) < share
+    hidden_N: Tensor = torch.from_numpy(drawn_N) & attributes.is_described_N
+    return hidden_N
 
 
 class ContextVectors(nn.Module):

@@ -30,7 +30,7 @@ from models.history import History
 from models.neural.item_graph import add_scores, rows_of_both
 from models.neural.learning import LearningConfig
 from models.neural.next_actions import NextActionLearner
-from models.neural.side_inputs import AttributeVectors, ContextVectors
+from models.neural.side_inputs import AttributeVectors, ContextVectors, hidden_ids
 from models.onnx_graph import CONTEXT_PORT, FLOAT, OnnxGraph, Port
 from models.side_features import NO_ATTRIBUTES, NO_SIDE, SideFeatures, context_rows
 from models.transformer.counters import empty_counters
@@ -221,7 +221,9 @@ class TwoTowerLearner(NextActionLearner):
         hidden_BK = self._generator.random(before_BK.shape) < sizes.item_dropout
         rows_B = user_rows(self._actions.user_E[example_B], asdict(network.config))
         rows_B[self._generator.random(len(rows_B)) < sizes.user_dropout] = 0
-        vector_NI = network.item_vectors(self._hidden_ids())
+        vector_NI = network.item_vectors(
+            hidden_ids(network.attributes, sizes.id_dropout, self._generator)
+        )
         vector_BI = network.user_vectors(
             torch.from_numpy(np.where(hidden_BK, -1, before_BK)),
             torch.from_numpy(rows_B),
@@ -243,13 +245,6 @@ class TwoTowerLearner(NextActionLearner):
                 num_items=self._num_items,
             ),
         )
-
-    def _hidden_ids(self) -> Tensor | None:
-        """Return the items whose own vectors are hidden in this step; None without attributes."""
-        network = self._network
-        if network.attributes is None:
-            return None
-        return network.attributes.drawn(network.config.id_dropout, self._generator)
 
     def _candidates(self, target_B: npt.NDArray[np.int64]) -> Candidates:
         """Return the batch's items, each once, and how likely each was to be there."""

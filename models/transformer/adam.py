@@ -10,9 +10,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-_BETA_1: Final = 0.9
-_BETA_2: Final = 0.99
-_EPSILON: Final = 1e-8
+BETA_1: Final = 0.9
+BETA_2: Final = 0.99
+EPSILON: Final = 1e-8
 
 
 class Adam:
@@ -34,12 +34,12 @@ class Adam:
     def step(self, learning_rate: float) -> None:
         """Move the weights against their gradients, which stay as they are."""
         self._num_steps += 1
-        rate = learning_rate / (1 - _BETA_1**self._num_steps)
-        root_correction = (1 - _BETA_2**self._num_steps) ** 0.5
+        rate = learning_rate / (1 - BETA_1**self._num_steps)
+        root_correction = (1 - BETA_2**self._num_steps) ** 0.5
         for weight, first, second in zip(self._weights, self._first, self._second, strict=True):
             if weight.grad is None:
                 continue
-            first.lerp_(weight.grad, 1 - _BETA_1)
-            second.mul_(_BETA_2).addcmul_(weight.grad, weight.grad, value=1 - _BETA_2)
-            spread = second.sqrt().div_(root_correction).add_(_EPSILON)
+            first.lerp_(weight.grad, 1 - BETA_1)
+            second.mul_(BETA_2).addcmul_(weight.grad, weight.grad, value=1 - BETA_2)
+            spread = second.sqrt().div_(root_correction).add_(EPSILON)
             weight.addcdiv_(first, spread, value=-rate)

@@ -8,15 +8,13 @@ for "no item or unknown", row code + 1 for an item.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Self
 
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-_BETA_1: Final = 0.9
-_BETA_2: Final = 0.99
-_EPSILON: Final = 1e-8
+from models.transformer.adam import BETA_1, BETA_2, EPSILON
 
 
 class ItemMatrix:
@@ -40,13 +38,13 @@ class ItemMatrix:
     def update(self, rows_U: Tensor, gradient_UI: Tensor, learning_rate: float) -> None:
         """Move the given rows, without duplicates, against their gradient."""
         steps_U = self.steps[rows_U] + 1
-        first_UI = self.first[rows_U].lerp_(gradient_UI, 1 - _BETA_1)
+        first_UI = self.first[rows_U].lerp_(gradient_UI, 1 - BETA_1)
         second_UI = (
-            self.second[rows_U].mul_(_BETA_2).addcmul_(gradient_UI, gradient_UI, value=1 - _BETA_2)
+            self.second[rows_U].mul_(BETA_2).addcmul_(gradient_UI, gradient_UI, value=1 - BETA_2)
         )
-        first_correction_U1 = (1 - _BETA_1**steps_U)[:, None]
-        second_correction_U1 = (1 - _BETA_2**steps_U)[:, None]
-        spread_UI = (second_UI / second_correction_U1).sqrt_().add_(_EPSILON)
+        first_correction_U1 = (1 - BETA_1**steps_U)[:, None]
+        second_correction_U1 = (1 - BETA_2**steps_U)[:, None]
+        spread_UI = (second_UI / second_correction_U1).sqrt_().add_(EPSILON)
         moved_UI = self.vectors[rows_U] - learning_rate * (
             first_UI / first_correction_U1 / spread_UI
         )

@@ -15,11 +15,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.transformer.adam import BETA_1, BETA_2
 from models.transformer.item_attributes import NOT_DESCRIBED, Described, ItemAttributes
 from models.transformer.item_matrix import ItemMatrix
 from models.transformer.network import Network, NetworkConfig
-
-_BETAS: Final = (0.9, 0.99)
 
 _ATTRIBUTES: Final = "attributes."
 
@@ -58,7 +57,7 @@ class TrainingState:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(),
             lr=learning_rate,
-            betas=_BETAS,
+            betas=(BETA_1, BETA_2),
             # Weights that no gradient reaches stay as they are.
             weight_decay=0.0,
             foreach=True,

@@ -212,7 +212,7 @@ def test_factors_stay_small_whatever_weights_come() -> None:
         ({"rate": 0}, "rate"),
         ({"num_drawn": 0}, "num_drawn"),
         ({"num_drawn_from": 8}, "num_drawn_from"),
-        ({"num_recent": 33}, "num_recent: expected 1 to 32"),
+        ({"num_recent": 33}, "num_recent from 1 to 32"),
         ({"recency": 1.5}, "recency"),
     ],
 )
