@@ -28,7 +28,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.storefront import HOUR_MS, START_MS, InProcess, arguments_of_shops
+from benchmarks.in_process import of_shop
+from benchmarks.storefront import HOUR_MS, START_MS, arguments_of_shops, in_process
 from deploy.storefront.policies import (
     ReadList,
     ReadRecommendations,
@@ -91,14 +92,14 @@ def control(settings: Settings, config: Config, *, live_hours: float) -> str:
     live_ms = START_MS + round(settings.backfill_hours * HOUR_MS)
     end_ms = live_ms + round(live_hours * HOUR_MS)
     with tempfile.TemporaryDirectory() as scratch:
-        recommender = InProcess(config, Path(scratch))
+        recommender = in_process(config, Path(scratch))
         shop = Storefront(settings, START_MS, read=recommender.read)
-        for event in shop.events(live_ms):
+        for event in of_shop(shop.events(live_ms)):
             recommender.take(event)
         recommender.wants_lists = True
         shop.recommender = lists = OwnAndAnothers(shop, recommender.read)
         shop.serve_halves()
-        for event in shop.events(end_ms):
+        for event in of_shop(shop.events(end_ms)):
             recommender.take(event)
     alike = Storefront(settings, START_MS)
     for _ in alike.events(live_ms):
