@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.metadata import version
@@ -21,7 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from featurestore.actions import ActionTable
-from featurestore.events import Action, Event, EventRefused, UserId, decode_event
+from featurestore.events import (
+    Action,
+    CatalogueItem,
+    Event,
+    EventRefused,
+    UserId,
+    decode_event,
+)
 from featurestore.fold import Outcome
 from featurestore.keys import item_key
 from featurestore.lists import RecommendationList
@@ -46,7 +53,9 @@ from streams.evaluation_result import (
 )
 from streams.evaluation_tally import ClickTally, ItemTally, Verdict
 from streams.event_file import read_values
+from streams.item_log import digest_of, read_items
 from streams.live import TRANSFORMER
+from streams.log_catalogue import LogCatalogue
 from streams.one_process import OneProcess
 from streams.queries import Asked
 from streams.shared_lists import SharedLists
@@ -69,6 +78,7 @@ class Evaluation:
         seed: See `streams.evaluation_plan.plan`.
         overrides: The `--set` by which the configuration was made, to be named in the result.
         train_interval_ms: Event time between two trainings of the transformer; None for none.
+        items: A file of the catalogue's records; None for a log that nothing is told of.
     """
 
     path: Path
@@ -77,6 +87,7 @@ class Evaluation:
     seed: int = 7
     overrides: tuple[str, ...] = ()
     train_interval_ms: int | None = None
+    items: Path | None = None
 
 
 def evaluate(
@@ -93,7 +104,7 @@ def evaluate(
 
     Raises:
         DelaysRefused: Late lists are to be judged beside models of finished logs.
-        EventFileError: The file cannot be read.
+        EventFileError: A file cannot be read.
         NoWatchTimes: A ranker of watch times is to be compared on a log without any.
     """
     cpu_s, wall_s = time.process_time(), time.monotonic()
@@ -106,7 +117,8 @@ def evaluate(
     )
     values = read_values(evaluation.path)
     check_watch_times(config.evaluation.rankers, values, config.action_table())
-    run = _Run(config, planned)
+    items = None if evaluation.items is None else read_items(evaluation.items)
+    run = _Run(config, planned, items)
     with tempfile.TemporaryDirectory(prefix="headrace-evaluate-") as folder:
         run.train_models(Path(folder))
         if evaluation.train_interval_ms is not None:
@@ -133,12 +145,15 @@ def evaluate(
 class _Run:
     """One pass over the file."""
 
-    def __init__(self, config: Config, planned: Plan) -> None:
+    def __init__(
+        self, config: Config, planned: Plan, items: Sequence[CatalogueItem] | None = None
+    ) -> None:
         self._config = config
         self._plan = planned
         self._table: ActionTable = config.action_table()
         self._system = OneProcess(config)
         self._live = self._system.live
+        self._catalogue = LogCatalogue(items or (), config.side, self._live.put_item)
         self._judge = Judge(config, self._live)
         self._stored: dict[UserId, JudgedList] = {}
         self._log = OutcomeLog()
@@ -156,6 +171,7 @@ class _Run:
         self._outcomes: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._digest = blake2b(digest_size=16)
+        self._items_digest = None if items is None else digest_of(items)
         self._trainer: EvaluationTrainer | None = None
         self._models: EvaluationModels | None = None
         self.num_lists = 0
@@ -165,12 +181,18 @@ class _Run:
         from streams.evaluation_training import EvaluationTrainer  # noqa: PLC0415  # torch is slow
 
         self._trainer = EvaluationTrainer(
-            self._config, self._live, interval_ms=interval_ms, folder=folder
+            self._config,
+            self._live,
+            attributes=self._catalogue.attributes,
+            interval_ms=interval_ms,
+            folder=folder,
         )
 
     def train_models(self, folder: Path) -> None:
         """Train the other models of `online.extra_sources` on what has been read so far."""
-        self._models = EvaluationModels(self._config, self._live, folder=folder)
+        self._models = EvaluationModels(
+            self._config, self._live, attributes=self._catalogue.attributes, folder=folder
+        )
 
     @property
     def model_costs(self) -> dict[str, ModelCost]:
@@ -196,9 +218,12 @@ class _Run:
             return
         if self._delays is not None:
             self._delays.advance(place, event)
+        self._catalogue.advance(event.ts_ms)
         verdict = None
         if self._plan.is_asked[place] and isinstance(event, Action):
             verdict = self._evaluated(place, event)
+        # Not before: which item comes into the world with an action is the question.
+        self._catalogue.meet(event)
         outcome = self._process(place, event)
         if verdict is not None and outcome is not Outcome.DUPLICATE:
             self._items.add(place, event.user_id, verdict)
@@ -216,6 +241,7 @@ class _Run:
             headrace=version("headrace"),
             file=evaluation.path.name,
             file_digest=self._digest.hexdigest(),
+            items_digest=self._items_digest,
             configuration=config.digest(),
             overrides=list(evaluation.overrides),
             window=Window(

@@ -6,15 +6,15 @@ as a bundle, loaded and asked as a worker does it: what is measured is what woul
 trains as if on a machine of its own; `streams.evaluation_schedule` says from when it counts.
 
 Unlike `headrace train` nothing is held out, as in the protocol `temporal`: the newest actions are
-the most worth, and models with passes make all of them. Nothing is known of items, since the
-catalogue is no part of an event file, and names of `side.context` without any value stay.
+the most worth, and models with passes make all of them. Names of `side.context` without any value
+stay.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,17 +39,26 @@ class EvaluationModels:
         costs: Of each model that was trained.
     """
 
-    def __init__(self, config: Config, live: LiveModels, *, folder: Path) -> None:
+    def __init__(
+        self,
+        config: Config,
+        live: LiveModels,
+        *,
+        attributes: Mapping[str, tuple[int, ...]],
+        folder: Path,
+    ) -> None:
         """Begin with nothing.
 
         Args:
             config: Names the models and how often they are trained.
             live: Where they are put to use.
+            attributes: Codes of the items that are known, by item id; may grow.
             folder: For bundles, each as long as it takes to load it.
         """
         self.bundles: list[BundleRun] = []
         self.costs: dict[str, ModelCost] = {}
         self._live = live
+        self._attributes = attributes
         self._repeats = not config.ranking.skip_acted
         self._folder = folder
         self._positive_codes = config.action_table().positive_codes
@@ -84,6 +93,7 @@ class EvaluationModels:
         if schedule.is_due and has_new:
             schedule.begin()
             self._learned_row = self._history.end_row
+            self._history.describe(self._attributes, joining=self._attributes)
             for model in self._models.values():
                 self._train(model, offset + 1)
         for model in self._models.values():

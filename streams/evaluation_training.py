@@ -9,6 +9,7 @@ Imports torch; an evaluation without a trainer does without this module.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from featurestore.keys import item_key
@@ -28,16 +29,26 @@ from streams.training_round import TrainingRound
 class EvaluationTrainer:
     """The trainer of one run."""
 
-    def __init__(self, config: Config, live: LiveModels, *, interval_ms: int, folder: Path) -> None:
+    def __init__(
+        self,
+        config: Config,
+        live: LiveModels,
+        *,
+        attributes: Mapping[str, tuple[int, ...]],
+        interval_ms: int,
+        folder: Path,
+    ) -> None:
         """Begin with nothing.
 
         Args:
             config: As the live trainer would have it.
             live: Where a bundle is put to use.
+            attributes: Codes of the items that are known, by item id; may grow.
             interval_ms: Event time between two trainings.
             folder: For the bundles; may be removed when the run is over.
         """
         self._live = live
+        self._attributes = attributes if config.trainer.reads_attributes else {}
         self._min_actions = config.trainer.min_actions
         self._data = TrainingData(
             config.online,
@@ -94,6 +105,7 @@ class EvaluationTrainer:
 
     def _trained(self) -> Bundle | None:
         self._promoted = None
+        self._data.history.describe(self._attributes)
         self._round.run(is_stopped=lambda: False)
         return self._promoted
 

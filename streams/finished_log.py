@@ -51,6 +51,7 @@ class FinishedLog(NamedTuple):
         history: Its positive actions.
         times_ms: Event time of each row of the history, ascending; the history has whole seconds.
         digest: blake2b-128 of its events' bytes.
+        items_digest: Of the catalogue's records; None where none were read.
         refused: Events that are none, by reason.
     """
 
@@ -58,6 +59,7 @@ class FinishedLog(NamedTuple):
     history: History
     times_ms: npt.NDArray[np.int64]
     digest: str
+    items_digest: str | None
     refused: dict[str, int]
 
 
@@ -143,7 +145,8 @@ def log_of(
     history.describe(items.attributes, joining=items.on_offer)
     # The history may have dropped the oldest.
     times_ms = np.array([row.ts_ms for row in rows[history.first_row :]], np.int64)
-    return FinishedLog(name, history, times_ms, digest.hexdigest(), dict(sorted(refused.items())))
+    counts = dict(sorted(refused.items()))
+    return FinishedLog(name, history, times_ms, digest.hexdigest(), items.digest, counts)
 
 
 def _rows(

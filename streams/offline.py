@@ -79,6 +79,7 @@ def evaluate_offline(
         headrace=version("headrace"),
         file=log.name,
         file_digest=log.digest,
+        items_digest=log.items_digest,
         configuration=config.digest(),
         overrides=list(overrides),
         users=split.num_users,

@@ -18,6 +18,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
         headrace: Version of the program.
         file: Name of the event file or topic.
         file_digest: blake2b-128 of its events' bytes.
+        items_digest: The same of what the catalogue said of the items; null where it was not read.
         configuration: Digest of the configuration.
         overrides: The `--set` of the run.
     """
@@ -25,6 +26,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
     headrace: str
     file: str
     file_digest: str
+    items_digest: str | None = None
     configuration: str
     overrides: list[str]
 

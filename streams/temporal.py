@@ -83,6 +83,7 @@ def evaluate_temporal(
         headrace=version("headrace"),
         file=log.name,
         file_digest=log.digest,
+        items_digest=log.items_digest,
         configuration=config.digest(),
         overrides=list(asked.overrides),
         window=TemporalWindow(

@@ -111,11 +111,6 @@ def evaluate(
         )
         temporal(file, asked, config, out, chosen.items)
         return
-    if chosen.items is not None:
-        raise click.UsageError(
-            f"--items {chosen.items} with --protocol {_STREAM}, which reads no catalogue: leave it "
-            f"out, or choose --protocol {_TEMPORAL} or {_LEAVE_ONE_OUT}"
-        )
     evaluation = Evaluation(
         path=file,
         start=begin,
@@ -123,6 +118,7 @@ def evaluate(
         seed=seed,
         overrides=overrides,
         train_interval_ms=None if train_every is None else int(train_every * 60_000),
+        items=chosen.items,
     )
     with Progress(
         TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from featurestore.events import decode_event
+from featurestore.events import CatalogueItem, ItemId, decode_event
+from models.bundle import load_bundle
+from models.encoder import BUNDLE_KIND
+from models.transformer.bundling import restore_state
 from streams.config import config_of
 from streams.evaluate import Evaluation, _Run
 from streams.evaluation_config import MIN_TRAINING_MS
@@ -41,3 +44,28 @@ def test_a_bundle_is_used_only_when_its_training_could_have_ended(tmp_path: Path
     assert bundle.usable_from_ms <= first_used_ms < bundle.usable_from_ms + 1_000
     assert run.model_costs["transformer"].training_s > 0
     assert result.sources["transformer"].asked.hr_20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reads", [True, False])
+def test_the_transformer_learns_attributes_where_the_trainer_would(
+    tmp_path: Path, *, reads: bool
+) -> None:
+    trainer = {"min_actions": 100, "reads_attributes": reads}
+    config = config_of({"ranking": {"skip_acted": False}, "trainer": trainer})
+    path = written(tmp_path, shop(450))
+    planned = plan(
+        read_values(path), config.action_table(), Start(fraction=0.2), sample=0.1, seed=7
+    )
+    items = [
+        CatalogueItem(item_id=ItemId(f"i{number}"), categories=(f"c{number % 3}",))
+        for number in range(12)
+    ]
+    run = _Run(config, planned, items)
+    run.train_every(400_000, tmp_path)
+    for place, value in enumerate(read_values(path)):
+        run.take(place, value)
+    (folder,) = tmp_path.glob(f"{BUNDLE_KIND}-*")
+    state = restore_state(load_bundle(folder), learning_rate=0.0)
+
+    assert (state.attributes is not None) == reads

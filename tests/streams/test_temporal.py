@@ -40,7 +40,7 @@ def log(rows: Sequence[tuple[str, str]] = (*OLD, *NEW)) -> FinishedLog:
         from_offset=0,
         to_offset=1,
     )
-    return FinishedLog("log", history, HOUR_MS * np.arange(len(rows)), "digest", {})
+    return FinishedLog("log", history, HOUR_MS * np.arange(len(rows)), "digest", None, {})
 
 
 def evaluated(

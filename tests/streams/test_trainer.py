@@ -99,7 +99,7 @@ def test_a_trainer_knows_what_the_topic_of_items_tells_of_its_items(
     events = [HistoryEvent(user_id="u", time_s=n, action=1, item_id=f"i{n}") for n in range(3)]
     history = History()
     history.append(events, from_offset=0, to_offset=1)
-    told = ItemLog({"i1": (4, 7), "unmet": (5,)}, frozenset(["i1", "unmet"]))
+    told = ItemLog({"i1": (4, 7), "unmet": (5,)}, frozenset(["i1", "unmet"]), "digest")
     monkeypatch.setattr(trainer, "read_item_topic", _reading(told))
     assert trainer.is_described(history, Config())
     assert history.attribute_matrix().tolist() == [[0, 0], [4, 7], [0, 0]]

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from featurestore.events import Action, Visit, decode_event
+from featurestore.events import Action, CatalogueItem, ItemId, Visit, decode_event
 from models.bundle import load_bundle
 from models.registry import load_recommender
 from streams.cli import _headrace
 from streams.evaluation_result import Result, decode_result
-from streams.event_file import read_values
+from streams.event_file import EventFileError, read_values, write_events
+from streams.item_log import digest_of, read_items
 from streams.offline_result import OfflineResult
 from streams.result_schemas import result_schema
 from streams.temporal_result import TemporalResult
@@ -111,15 +112,22 @@ def test_what_it_took_to_train_a_source_is_told(events_file: Path) -> None:
     assert not any("transformer" in line for line in trainings), "which needs --train-every"
 
 
-def test_a_catalogue_that_an_evaluation_would_not_read_is_refused(
-    events_file: Path, tmp_path: Path
-) -> None:
-    items = tmp_path / "items.jsonl"
-    items.touch()
-    done = CliRunner().invoke(_headrace, ["evaluate", str(events_file), "--items", str(items)])
+def test_a_catalogue_is_named_in_the_result(events_file: Path, tmp_path: Path) -> None:
+    items, out = tmp_path / "items.jsonl", tmp_path / "RESULT.json"
+    write_events(items, [CatalogueItem(item_id=ItemId("1"), categories=("drama",))])
+    arguments = ["evaluate", str(events_file), "--items", str(items), "--out", str(out)]
+    done = CliRunner().invoke(_headrace, arguments)
+    assert done.exit_code == 0, (done.output, done.exception)
 
-    assert done.exit_code == 2
-    assert "--protocol stream, which reads no catalogue" in " ".join(done.output.split())
+    assert decode_result(out.read_bytes()).items_digest == digest_of(read_items(items))
+
+
+def test_a_catalogue_that_is_none_is_refused(events_file: Path) -> None:
+    arguments = ["evaluate", str(events_file), "--items", str(events_file)]
+    done = CliRunner().invoke(_headrace, arguments)
+
+    assert isinstance(done.exception, EventFileError)
+    assert "a line is no record of an item" in str(done.exception)
 
 
 def test_what_a_late_part_costs_is_told_and_drawn(events_file: Path, tmp_path: Path) -> None:
