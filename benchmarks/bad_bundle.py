@@ -33,8 +33,8 @@ from streams.examples import decode_record
 from streams.metrics import TrainerMetrics
 from streams.model_registry import ModelRegistry
 from streams.topic_identity import identify_topic
-from streams.training_data import TrainingData
-from streams.training_round import TrainingRound
+from streams.trainer.training_data import TrainingData
+from streams.trainer.training_round import TrainingRound
 
 
 def shuffled(bundle: Bundle, folder: Path, config: Config) -> Bundle:

@@ -44,10 +44,15 @@ from featurestore.lists import RecommendationList
 from featurestore.state import EMPTY_STATE
 from models.place_chances import PlackettLuce
 from streams.config import Config, config_of
-from streams.off_policy_estimates import ESTIMATORS, Estimation, logged_estimate, policy_run
-from streams.off_policy_judging import Judge
-from streams.off_policy_result import PolicyEstimate, PolicyRun
-from streams.off_policy_targets import Opinion, Targets
+from streams.evaluation.off_policy_estimates import (
+    ESTIMATORS,
+    Estimation,
+    logged_estimate,
+    policy_run,
+)
+from streams.evaluation.off_policy_judging import Judge
+from streams.evaluation.off_policy_result import PolicyEstimate, PolicyRun
+from streams.evaluation.off_policy_targets import Opinion, Targets
 from streams.one_process import OneProcess
 
 START_MS: Final = 1_790_000_000_000

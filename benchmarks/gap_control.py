@@ -26,12 +26,12 @@ from msgspec.structs import replace
 
 from featurestore.actions import ActionTable
 from featurestore.events import Action, Event, UserId, Visit, decode_event
-from streams.comparison import Contestant, compare
 from streams.config import Config
-from streams.evaluate import Evaluation, evaluate
-from streams.evaluation_outcomes import LIST
-from streams.evaluation_plan import Start
-from streams.evaluation_result import Result
+from streams.evaluation.comparison import Contestant, compare
+from streams.evaluation.evaluate import Evaluation, evaluate
+from streams.evaluation.outcomes import LIST
+from streams.evaluation.plan import Start
+from streams.evaluation.result import Result
 from streams.event_file import read_values, write_events
 
 _MINUTE_MS: Final = 60_000

@@ -18,12 +18,12 @@ from featurestore.lists import RecommendationList
 from models.bundle import Bundle
 from models.encoder import SequenceEncoder
 from streams.config import Config
+from streams.learner.rivals import Compared
 from streams.metrics import TrainerMetrics
 from streams.one_process import TOPIC_ID, OneProcess
-from streams.pipeline import Effects
-from streams.rivals import Compared
-from streams.training_data import TrainingData
-from streams.training_round import TrainingRound
+from streams.pipeline.pipeline import Effects
+from streams.trainer.training_data import TrainingData
+from streams.trainer.training_round import TrainingRound
 
 _CHUNK_EVENTS: Final = 64
 """Some ten seconds of the shop's past."""

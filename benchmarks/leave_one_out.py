@@ -26,7 +26,7 @@ from models.leave_one_out import (
     target_ranks,
 )
 from models.registry import RECOMMENDERS, new_recommender
-from streams.offline import Judge
+from streams.evaluation.offline import Judge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,7 @@ from streams.config import Config, config_of
 from streams.engine import run_app
 from streams.metrics import WorkerMetrics
 from streams.topic_identity import identify_topic
-from streams.worker import build_worker, collect_rarely
+from streams.worker.worker import build_worker, collect_rarely
 
 NUM_PARTITIONS = 8
 NUM_RAW_LOOPS = 3

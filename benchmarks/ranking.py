@@ -28,11 +28,11 @@ from featurestore.events import UserId
 from featurestore.keys import item_key
 from featurestore.state import UserState
 from models.encoder import SequenceEncoder
-from streams.composition import build_pipeline
 from streams.config import config_of
-from streams.list_requests import Trigger
-from streams.live import LiveModels
-from streams.pipeline import Pipeline
+from streams.pipeline.composition import build_pipeline
+from streams.pipeline.list_requests import Trigger
+from streams.pipeline.live import LiveModels
+from streams.pipeline.pipeline import Pipeline
 
 _NUM_USERS = 320
 _NUM_CANDIDATES = 300
@@ -55,7 +55,7 @@ class _CpuLaps:
         self._last_s = time.process_time()
 
     def lap(self, stage: str) -> None:
-        """See `streams.stopwatch.Laps`."""
+        """See `streams.pipeline.stopwatch.Laps`."""
         now_s = time.process_time()
         self.spent_s[stage] += now_s - self._last_s
         self._last_s = now_s

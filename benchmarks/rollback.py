@@ -37,10 +37,10 @@ from featurestore.events import CatalogueItem, Event, decode_event
 from models.bundle import Bundle
 from streams.announcements import ANNOUNCEMENT_VERSION, Announcement, Decision, Role
 from streams.config import Config, load_config
-from streams.demo import DEMO_CONFIG
+from streams.demo.demo import DEMO_CONFIG
 from streams.event_file import read_values
-from streams.live_gate import LiveGate
-from streams.rivals import Compared
+from streams.learner.live_gate import LiveGate
+from streams.learner.rivals import Compared
 
 _NOW_S: Final = 0.0
 """No deadline passes: what is asked is what the traffic says."""

@@ -25,7 +25,7 @@ from deploy.storefront.report import Report, for_settings
 from deploy.storefront.settings import Settings
 from deploy.storefront.storefront import Storefront
 from streams.config import Config, load_config
-from streams.demo import DEMO_CONFIG
+from streams.demo.demo import DEMO_CONFIG
 
 START_MS: Final = 1_790_000_000_000
 HOUR_MS: Final = 3_600_000

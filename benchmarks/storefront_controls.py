@@ -41,7 +41,7 @@ from deploy.storefront.report import Interval, for_settings, uplift_beyond_aa, w
 from deploy.storefront.settings import Settings
 from deploy.storefront.storefront import Storefront
 from streams.config import Config, load_config
-from streams.demo import DEMO_CONFIG
+from streams.demo.demo import DEMO_CONFIG
 
 
 class OwnAndAnothers(RecommenderPolicy):

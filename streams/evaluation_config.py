@@ -22,7 +22,7 @@ class EvaluationConfig:
         model_interval_s: The same of the models in `online.extra_sources` but the transformer, not
             below `MIN_TRAINING_MS`: loaded bundles would queue up; inf for none.
         model_seed: Of models that begin at random, the transformer included.
-        delays_s: By which a part of what is known is late (`streams.evaluation_delays`), or inf.
+        delays_s: By which a part of what is known is late (`streams.evaluation.delays`), or inf.
     """
 
     rankers: tuple[str, ...] = ()

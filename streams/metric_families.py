@@ -26,7 +26,7 @@ from models.slate_ranker import SERVABLE_RANKERS
 from models.sources import FACTORS
 from models.tables import DeltaOutcome
 from streams.announcements import Decision, Role
-from streams.attribution import JoinOutcome
+from streams.join_outcome import JoinOutcome
 
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer

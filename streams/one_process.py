@@ -12,15 +12,15 @@ from typing import Final
 from featurestore.catalogue import Catalogue
 from featurestore.events import Event, UserId
 from featurestore.state import UserState
-from streams.chunks import Chunk
-from streams.composition import build_pipeline
 from streams.config import Config
-from streams.decoding import DecodedEvent
 from streams.engine import Record
-from streams.learner_fold import LearnEffects, LearnerFold
-from streams.live import LiveModels
-from streams.pipeline import Effects
-from streams.stopwatch import NoLaps
+from streams.learner.fold import LearnEffects, LearnerFold
+from streams.pipeline.chunks import Chunk
+from streams.pipeline.composition import build_pipeline
+from streams.pipeline.decoding import DecodedEvent
+from streams.pipeline.live import LiveModels
+from streams.pipeline.pipeline import Effects
+from streams.pipeline.stopwatch import NoLaps
 
 TOPIC_ID: Final = "log"
 _PARTITION: Final = 0

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from streams.examples import ExamplesRecord, tail_of
-from streams.open_slates import PartitionKey
+from streams.learner.open_slates import PartitionKey
 from streams.partition_clock import ClockConfig, ClockMark, PartitionClock
 
 

@@ -46,7 +46,7 @@ class TrainerConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveGateConfig:
-    """How two bundles are compared on live traffic; `streams.live_gate` says what follows.
+    """How two bundles are compared on live traffic; `streams.learner.live_gate` says what follows.
 
     Attributes:
         min_compared: Actions after which a candidate is judged, and a promoted bundle first.

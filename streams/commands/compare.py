@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 import msgspec
 
-from streams.comparison import NotComparable
-from streams.comparison import compare as compare_runs
-from streams.comparison_page import page
-from streams.evaluation_result import RESULT_VERSION, Result, decode_result
+from streams.evaluation.comparison import NotComparable
+from streams.evaluation.comparison import compare as compare_runs
+from streams.evaluation.comparison_page import page
+from streams.evaluation.result import RESULT_VERSION, Result, decode_result
 
 
 @click.command()
@@ -30,7 +30,7 @@ from streams.evaluation_result import RESULT_VERSION, Result, decode_result
 )
 def compare(results: tuple[Path, ...], out: Path) -> None:
     """Join runs of one log into a page with plots and intervals; RESULT… are from `evaluate`."""
-    from streams.pictures import picture  # noqa: PLC0415  # matplotlib takes a second to import
+    from streams.evaluation.pictures import picture  # noqa: PLC0415  # matplotlib takes a second to import
 
     runs = {name: _read(path) for name, path in zip(_names(results), results, strict=True)}
     try:

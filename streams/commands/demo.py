@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from deploy.stack.environment import read_environment
-from streams.demo import run_demo
+from streams.demo.demo import run_demo
 
 _FOREVER: Final = "forever"
 

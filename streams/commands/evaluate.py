@@ -19,13 +19,13 @@ from streams.commands.offline_protocols import (
 )
 from streams.commands.options import config_from, with_config
 from streams.commands.tables import figure
-from streams.comparison import NotComparable, compare, held_back
-from streams.evaluate import Evaluation
-from streams.evaluate import evaluate as run_evaluation
-from streams.evaluation_plan import Start
-from streams.evaluation_result import Ranked, Result
+from streams.evaluation.comparison import NotComparable, compare, held_back
+from streams.evaluation.evaluate import Evaluation
+from streams.evaluation.evaluate import evaluate as run_evaluation
+from streams.evaluation.plan import Start
+from streams.evaluation.result import Ranked, Result
+from streams.evaluation.temporal import Temporal
 from streams.result_file import encode_result
-from streams.temporal import Temporal
 
 _STREAM: Final = "stream"
 _LEAVE_ONE_OUT: Final = "leave-one-out"
@@ -137,7 +137,7 @@ def evaluate(
 
 def _draw(out: Path, result: Result) -> None:
     """Put the run's picture beside its result, if anything was evaluated."""
-    from streams.pictures import freshness_picture, picture  # noqa: PLC0415  # matplotlib is slow
+    from streams.evaluation.pictures import freshness_picture, picture  # noqa: PLC0415  # matplotlib is slow
 
     runs = {out.stem: result}
     with contextlib.suppress(NotComparable):

@@ -12,9 +12,9 @@ from rich.text import Text
 
 from models.slate_ranker import SERVABLE_RANKERS
 from streams.commands.options import config_from, with_config
-from streams.live import TRANSFORMER, kind_of_model
 from streams.metric_families import EXTRA_SOURCES
 from streams.model_registry import BundleEntry, ModelRegistry
+from streams.pipeline.live import TRANSFORMER, kind_of_model
 
 
 @click.group()

@@ -15,16 +15,16 @@ from models.off_policy import OffPolicyRefused
 from models.place_chances import DrawnList, EpsilonGreedy, Greedy, PlackettLuce
 from streams.commands.options import config_from, with_config
 from streams.engine import UnreadableTopicError
-from streams.event_file import EventFileError
-from streams.finished_log import values_of
-from streams.off_policy import OffPolicy, evaluate_policies
-from streams.off_policy_estimates import ESTIMATORS, Estimation
-from streams.off_policy_result import (
+from streams.evaluation.off_policy import OffPolicy, evaluate_policies
+from streams.evaluation.off_policy_estimates import ESTIMATORS, Estimation
+from streams.evaluation.off_policy_result import (
     Bounds,
     OffPolicyResult,
     PolicyEstimate,
 )
-from streams.off_policy_targets import POLICIES, CandidateSet
+from streams.evaluation.off_policy_targets import POLICIES, CandidateSet
+from streams.event_file import EventFileError
+from streams.finished_log import values_of
 from streams.result_file import encode_result
 
 _ALL: Final = "all"

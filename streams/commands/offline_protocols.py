@@ -17,13 +17,13 @@ from models.registry import RECOMMENDERS
 from streams.commands.options import with_items
 from streams.commands.tables import figure
 from streams.config import Config
+from streams.evaluation.offline import NothingToLearn, evaluate_offline
+from streams.evaluation.offline_result import Figures, OfflineResult
+from streams.evaluation.temporal import VARIANTS, Temporal, evaluate_temporal
+from streams.evaluation.temporal_result import TemporalResult, Variant
 from streams.event_file import EventFileError
 from streams.finished_log import read_log
-from streams.offline import NothingToLearn, evaluate_offline
-from streams.offline_result import Figures, OfflineResult
 from streams.result_file import encode_result
-from streams.temporal import VARIANTS, Temporal, evaluate_temporal
-from streams.temporal_result import TemporalResult, Variant
 
 
 class ChosenModels(NamedTuple):

@@ -15,7 +15,7 @@ from streams.commands.options import config_from, with_config
 @with_config
 def worker(config_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Fold users' events into states, and write their lists to Redis."""
-    from streams.worker import run_worker  # noqa: PLC0415  # only this role's imports
+    from streams.worker.worker import run_worker  # noqa: PLC0415  # only this role's imports
 
     _log_plainly()
     sys.exit(run_worker(config_from(config_file, overrides)))
@@ -25,7 +25,7 @@ def worker(config_file: Path | None, overrides: tuple[str, ...]) -> None:
 @with_config
 def learner(config_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Join impressions with clicks, and teach the online models."""
-    from streams.learner import run_learner  # noqa: PLC0415  # only this role's imports
+    from streams.learner.learner import run_learner  # noqa: PLC0415  # only this role's imports
 
     _log_plainly()
     sys.exit(run_learner(config_from(config_file, overrides)))
@@ -35,7 +35,7 @@ def learner(config_file: Path | None, overrides: tuple[str, ...]) -> None:
 @with_config
 def trainer(config_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Train the transformer on what was learned from, and announce what passes the gate."""
-    from streams.trainer import run_trainer  # noqa: PLC0415  # torch takes seconds to import
+    from streams.trainer.trainer import run_trainer  # noqa: PLC0415  # torch takes seconds to import
 
     _log_plainly()
     sys.exit(run_trainer(config_from(config_file, overrides)))

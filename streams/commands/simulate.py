@@ -13,7 +13,7 @@ from deploy.storefront.simulate import Progress
 from deploy.storefront.simulate import simulate as run_shop
 from streams.backlog import BacklogProbe
 from streams.commands.options import config_from
-from streams.demo_screen import Screen
+from streams.demo.screen import Screen
 from streams.role_figures import Figures
 
 _DIGEST_DEADLINE_S = 300.0

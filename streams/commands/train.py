@@ -19,12 +19,12 @@ from models.slate_ranker import SERVABLE_RANKERS
 from streams.commands.options import config_from, with_config, with_items
 from streams.config import Config
 from streams.engine import UnreadableTopicError
+from streams.evaluation.offline import Judge, NothingToLearn, split_of
 from streams.event_file import EventFileError
 from streams.examples import ExamplesCorrupt
 from streams.finished_log import FinishedLog, read_log
-from streams.offline import Judge, NothingToLearn, split_of
-from streams.ranker_training import NoSlates, save_trained, slates_of, train_ranker
 from streams.source_partitions import GapInExamples
+from streams.trainer.ranker_training import NoSlates, save_trained, slates_of, train_ranker
 
 
 @click.command()

@@ -180,7 +180,8 @@ def test_a_user_with_200_actions_and_a_list_of_20_takes_at_most_4_kib(
 ) -> None:
     """Ids of 16 bytes, every action on another item, as many reasons as a list gives at most.
 
-    All items are of the source with the longest name, and ten say why (streams.recommending).
+    All items are of the source with the longest name, and ten say why
+    (streams.pipeline.recommending).
     """
     generator = random.Random(1)
     user_id = UserId(_id(generator))

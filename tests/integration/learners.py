@@ -16,14 +16,14 @@ from models.online import OnlineModels
 from models.tables import DeltaOutcome
 from streams.config import Config, config_of
 from streams.examples import ExamplesRecord, decode_record, encode_record
-from streams.learner_fold import LearnerFold
+from streams.learner.fold import LearnerFold
 from tests.integration.roles import RoleProcess
 from tests.integration.stream_checks import values_of
 from tests.streams.example_logs import START_MS, Source, action, impression, record_of, slate, visit
 
 _LEARNER = (
     "import logging, os, sys; logging.basicConfig(level='INFO');"
-    "from streams.config import load_config; from streams.learner import run_learner;"
+    "from streams.config import load_config; from streams.learner.learner import run_learner;"
     "sys.exit(run_learner(load_config(None, os.environ, sys.argv[1:])))"
 )
 # As the logs of examples have it: with every model of the seconds clock.

@@ -20,7 +20,7 @@ START_S = 60.0
 
 _ROLE = (
     "import logging, os, sys; logging.basicConfig(level='INFO');"
-    "from streams.config import load_config; from streams.{0} import run_{0};"
+    "from streams.config import load_config; from streams.{0}.{0} import run_{0};"
     "sys.exit(run_{0}(load_config(None, os.environ, sys.argv[1:])))"
 )
 

@@ -12,9 +12,9 @@ from featurestore.lists import RecommendationList, decode_list
 from tests.integration.learners import learned_offline, replica_of, same_tables
 from tests.integration.roles import running_learner, running_worker, until
 from tests.integration.stream_checks import produce
+from tests.streams.pipeline.test_factors_in_stream import SETTINGS, habits
 from tests.streams.stream_events import START_MS, click
 from tests.streams.taught import config
-from tests.streams.test_factors_in_stream import SETTINGS, habits
 
 
 def test_lists_follow_the_factors_and_these_are_what_the_log_teaches(

@@ -36,13 +36,13 @@ from featurestore.state import EMPTY_STATE, UserState
 from models.bundle import Bundle
 from models.encoder import BUNDLE_KIND, SequenceEncoder
 from streams.announcements import DIGEST_CHARS, encode_announcement
-from streams.composition import build_pipeline
 from streams.config import Config, config_of
 from streams.examples import decode_record
-from streams.learner_fold import LearnerFold
-from streams.list_requests import Listing, Trigger
-from streams.live import LiveModels
-from streams.stopwatch import NoLaps
+from streams.learner.fold import LearnerFold
+from streams.pipeline.composition import build_pipeline
+from streams.pipeline.list_requests import Listing, Trigger
+from streams.pipeline.live import LiveModels
+from streams.pipeline.stopwatch import NoLaps
 from tests.chaos.event_log import shop_log
 from tests.chaos.pipelines import Pipeline, running_pipeline
 from tests.chaos.scale import scaled

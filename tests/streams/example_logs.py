@@ -24,7 +24,7 @@ from streams.examples import (
     SlateRow,
     VisitRow,
 )
-from streams.learner_fold import LearnerFold
+from streams.learner.fold import LearnerFold
 from streams.sections import AttributionConfig
 
 LAYOUT = "layout"

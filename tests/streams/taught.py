@@ -9,14 +9,14 @@ from featurestore.catalogue import Catalogue
 from featurestore.events import CatalogueItem, Event, ItemId, UserId
 from featurestore.keys import item_key
 from featurestore.state import UserState
-from streams.chunks import Chunk
-from streams.composition import build_pipeline
 from streams.config import Config, config_of
-from streams.decoding import DecodedEvent
-from streams.live import LiveModels
-from streams.ownership import NOTHING_LOST
-from streams.pipeline import Effects, Pipeline
-from streams.stopwatch import NoLaps
+from streams.pipeline.chunks import Chunk
+from streams.pipeline.composition import build_pipeline
+from streams.pipeline.decoding import DecodedEvent
+from streams.pipeline.live import LiveModels
+from streams.pipeline.pipeline import Effects, Pipeline
+from streams.pipeline.stopwatch import NoLaps
+from streams.worker.ownership import NOTHING_LOST
 from tests.streams.stream_events import START_MS, records_of
 
 

@@ -69,7 +69,7 @@ def test_roles_run_on_one_thread_of_blas_unless_a_deployment_says_otherwise(
 def test_serving_roles_load_without_torch_and_xgboost() -> None:
     program = (
         "import sys\nimport streams.commands.roles\n"
-        "import streams.worker, streams.learner\n"
+        "import streams.worker.worker, streams.learner.learner\n"
         "print({'torch', 'xgboost'} & set(sys.modules))\n"
     )
     done = subprocess.run(

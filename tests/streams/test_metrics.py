@@ -9,10 +9,10 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from featurestore.fold import Outcome
 from models.tables import DeltaOutcome
-from streams.attribution import JoinOutcome
+from streams.join_outcome import JoinOutcome
 from streams.metric_families import LABEL_VALUES, Labelled, observe_many
 from streams.metrics import LearnerMetrics, TrainerMetrics, WorkerMetrics, serve_metrics
-from streams.training_round import Trained
+from streams.trainer.training_round import Trained
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "metrics.txt"
 ROLES: dict[str, type[WorkerMetrics] | type[LearnerMetrics] | type[TrainerMetrics]] = {

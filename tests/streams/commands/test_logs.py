@@ -14,12 +14,12 @@ from featurestore.events import Action, CatalogueItem, ItemId, Visit, decode_eve
 from models.bundle import load_bundle
 from models.registry import load_recommender
 from streams.cli import _headrace
-from streams.evaluation_result import Result, decode_result
+from streams.evaluation.offline_result import OfflineResult
+from streams.evaluation.result import Result, decode_result
+from streams.evaluation.result_schemas import result_schema
+from streams.evaluation.temporal_result import TemporalResult
 from streams.event_file import EventFileError, read_values, write_events
 from streams.item_log import digest_of, read_items
-from streams.offline_result import OfflineResult
-from streams.result_schemas import result_schema
-from streams.temporal_result import TemporalResult
 
 HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
 

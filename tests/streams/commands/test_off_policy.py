@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from streams.cli import _headrace
+from streams.evaluation.off_policy_result import OffPolicyResult
+from streams.evaluation.result_schemas import result_schema
 from streams.event_file import write_events
-from streams.off_policy_result import OffPolicyResult
-from streams.result_schemas import result_schema
 from tests.streams.explored import explored_log
 
 

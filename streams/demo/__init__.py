@@ -1,0 +1,1 @@
+"""`make demo`: all of Headrace on this machine, serving a simulated storefront."""

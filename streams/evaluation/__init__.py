@@ -1,0 +1,1 @@
+"""What would it have been like on a log? `headrace evaluate`, `compare` and `off-policy`."""

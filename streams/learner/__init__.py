@@ -1,0 +1,1 @@
+"""The role that reads `examples` and keeps the online models."""

@@ -1,0 +1,1 @@
+"""The role that refreshes what is learned in batches: the transformer, and a ranker in use."""
