@@ -42,7 +42,7 @@ from featurestore.events import Impression, UserId, decode_event, decode_item
 from featurestore.keys import item_key
 from featurestore.lists import RecommendationList
 from featurestore.state import EMPTY_STATE
-from models.place_chances import PlackettLuce
+from models.policies.place_chances import PlackettLuce
 from streams.config import Config, config_of
 from streams.evaluation.off_policy_estimates import (
     ESTIMATORS,

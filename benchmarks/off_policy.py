@@ -26,9 +26,9 @@ import numpy.typing as npt
 import polars as pl
 
 from featurestore.events import Action, Impression
-from models.item_position_model import NUM_FOLDS, ItemPositionModel, fold_of
-from models.off_policy import LoggedSlots, doubly_robust, ips, snips
-from models.place_chances import DrawnList, EpsilonGreedy, Greedy, PlackettLuce
+from models.policies.item_position_model import NUM_FOLDS, ItemPositionModel, fold_of
+from models.policies.off_policy import LoggedSlots, doubly_robust, ips, snips
+from models.policies.place_chances import DrawnList, EpsilonGreedy, Greedy, PlackettLuce
 from streams.convert.open_bandit import open_bandit_events
 
 DATA: Final = Path("../shared/data/open_bandit")

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from river import linear_model, optim
 
-from models.click_head import ClickHead, ClickHeadConfig
-from models.ftrl_classifier import FtrlClassifier
-from models.online import OnlineConfig, OnlineModels
+from models.online.click_head import ClickHead, ClickHeadConfig
+from models.online.ftrl_classifier import FtrlClassifier
+from models.online.online_models import OnlineConfig, OnlineModels
+from models.online.rerank_features import rerank_features
+from models.online.retrieval import Candidates, Query, RetrievalConfig, propose
 from models.ranking import best_first
-from models.rerank_features import rerank_features
-from models.retrieval import Candidates, Query, RetrievalConfig, propose
 
 Slate = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.bool_]]
 

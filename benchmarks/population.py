@@ -15,7 +15,7 @@ from featurestore.events import Action, ItemId, UserId
 from featurestore.keys import item_key
 from featurestore.state import UserState
 from featurestore.state_layout import MARK_BYTES, Header
-from models.online import OnlineModels
+from models.online.online_models import OnlineModels
 
 NUM_ITEMS = 5_000
 NUM_ACTIONS = 200

@@ -22,8 +22,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.ranker_bundle import RankerHead, RankerProvenance, ServedRanker
-from models.slate_ranker import SERVABLE_RANKERS, SlateRanker, SlateShape
+from models.rankers.ranker_bundle import RankerHead, RankerProvenance, ServedRanker
+from models.rankers.registry import SERVABLE_RANKERS
+from models.rankers.slate_ranker import SlateRanker, SlateShape
 from streams.config import config_of
 
 _NUM_CANDIDATES: Final = 300

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from models.vocabulary import Vocabulary
+    from models.online.vocabulary import Vocabulary
 
 NO_ROW = -1
 """Of a code whose item the bundle does not have."""

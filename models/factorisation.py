@@ -32,10 +32,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from models.columns import Column, ColumnSpec
 from models.encoder_inputs import user_buckets
 from models.factors import Factors, draws, refuse_overshooting, uniform, unsureness
-from models.tables import Table
+from models.online.columns import Column, ColumnSpec
+from models.online.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from models.questions import Query, Questions
+    from models.online.questions import Query, Questions
+    from models.online.vocabulary import Vocabulary
     from models.served import ServedModel
-    from models.vocabulary import Vocabulary
 
 _NOTHING = np.empty(0, np.int32)
 _SMALLEST = 1e-12

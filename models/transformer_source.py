@@ -18,7 +18,7 @@ import numpy as np
 
 from models.bundle_codes import BundleCodes
 from models.item_index import largest
-from models.questions import Query, Questions, joined
+from models.online.questions import Query, Questions, joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from models.encoder import SequenceEncoder
-    from models.retrieval import Source
-    from models.vocabulary import Vocabulary
+    from models.online.retrieval import Source
+    from models.online.vocabulary import Vocabulary
 
 _MINUTE_MS = 60_000
 _NOTHING = np.empty(0, np.int32)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from models.evaluation import ClickEvaluation
-from models.slate_ranker import Predicts
+from models.rankers.slate_ranker import Predicts
 from models.watch_evaluation import WatchEvaluation
 from streams.result_file import Count, Share
 

@@ -21,14 +21,15 @@ from featurestore.choice_layout import POSITIONS, ChoiceConfig, ChoiceLayout
 from featurestore.features import FeatureConfig, FeatureLayout
 from featurestore.fold import FoldRules
 from featurestore.keys import item_key
-from models.choice_head import ChoiceHead, Prior
-from models.exploration import ExplorationConfig
-from models.online import OnlineConfig, OnlineModels
-from models.ranker_bundle import RankerHead
-from models.retrieval import RetrievalConfig
+from models.online.choice_head import ChoiceHead, Prior
+from models.online.online_models import OnlineConfig, OnlineModels
+from models.online.retrieval import RetrievalConfig
+from models.online.sources import FACTORS
+from models.policies.exploration import ExplorationConfig
+from models.rankers.ranker_bundle import RankerHead
+from models.rankers.registry import SERVABLE_RANKERS
+from models.rankers.slate_ranker import SlateShape
 from models.side_features import SideFeatures
-from models.slate_ranker import SERVABLE_RANKERS, SlateShape
-from models.sources import FACTORS
 from streams.config_reader import Problem, Secret, read_section
 from streams.evaluation_config import EvaluationConfig
 from streams.metric_families import COUNTING_SOURCES, EXTRA_SOURCES

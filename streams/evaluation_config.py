@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from models.checks import require
-from models.slate_ranker import RANKERS
+from models.rankers.registry import RANKERS
 
 MIN_TRAINING_MS: Final = 300_000
 """What is trained in batches serves so much later than its data's cut-off, or more."""
@@ -17,7 +17,7 @@ class EvaluationConfig:
     """The section `[evaluation]`; it changes no list.
 
     Attributes:
-        rankers: Names among `models.slate_ranker.RANKERS`.
+        rankers: Names among `models.rankers.registry.RANKERS`.
         train_interval_s: Event time between two trainings of those that are not online.
         model_interval_s: The same of the models in `online.extra_sources` but the transformer, not
             below `MIN_TRAINING_MS`: loaded bundles would queue up; inf for none.

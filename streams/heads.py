@@ -22,4 +22,4 @@ Head: TypeAlias = Literal[
     "xgboost_ndcg",
     "xgboost_slate",
 ]
-"""Heads of the seconds clock, then `models.slate_ranker.SERVABLE_RANKERS`, which bundles bring."""
+"""Heads of the seconds clock, then those of bundles: `models.rankers.registry.SERVABLE_RANKERS`."""

@@ -19,12 +19,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from featurestore.events import RefusalReason
 from featurestore.fold import Outcome
 from featurestore.lists import ListOrder
-from models.ranker_bundle import RANKER_PREFIX
+from models.online.sources import FACTORS
+from models.online.tables import DeltaOutcome
+from models.rankers.ranker_bundle import RANKER_PREFIX
+from models.rankers.registry import SERVABLE_RANKERS
 from models.recommender import KIND_PREFIX
 from models.registry import SERVABLE
-from models.slate_ranker import SERVABLE_RANKERS
-from models.sources import FACTORS
-from models.tables import DeltaOutcome
 from streams.announcements import Decision, Role
 from streams.join_outcome import JoinOutcome
 

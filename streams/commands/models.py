@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from models.slate_ranker import SERVABLE_RANKERS
+from models.rankers.registry import SERVABLE_RANKERS
 from streams.commands.options import config_from, with_config
 from streams.metric_families import EXTRA_SOURCES
 from streams.model_registry import BundleEntry, ModelRegistry

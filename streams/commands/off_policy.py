@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from models.off_policy import OffPolicyRefused
-from models.place_chances import DrawnList, EpsilonGreedy, Greedy, PlackettLuce
+from models.policies.off_policy import OffPolicyRefused
+from models.policies.place_chances import DrawnList, EpsilonGreedy, Greedy, PlackettLuce
 from streams.commands.options import config_from, with_config
 from streams.engine import UnreadableTopicError
 from streams.evaluation.off_policy import OffPolicy, evaluate_policies

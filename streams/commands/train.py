@@ -12,10 +12,10 @@ import click
 from aiokafka.errors import KafkaError
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from models.ranker_bundle import RANKER_PREFIX, RankerHead
+from models.rankers.ranker_bundle import RANKER_PREFIX, RankerHead
+from models.rankers.registry import SERVABLE_RANKERS
 from models.recommender import KIND_PREFIX
 from models.registry import RECOMMENDERS, new_recommender
-from models.slate_ranker import SERVABLE_RANKERS
 from streams.commands.options import config_from, with_config, with_items
 from streams.config import Config
 from streams.engine import UnreadableTopicError

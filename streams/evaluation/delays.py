@@ -22,7 +22,7 @@ from featurestore.events import Action, Context, Event, Impression, UserId
 from featurestore.lists import RecommendationList
 from featurestore.state import EMPTY_STATE, UserState
 from models.encoder import SequenceEncoder
-from models.online import OnlineModels
+from models.online.online_models import OnlineModels
 from streams.config import Config
 from streams.errors import StreamsError
 from streams.evaluation.lists import Judge, place_in

@@ -33,7 +33,7 @@ from featurestore.fold import Outcome
 from featurestore.keys import item_key
 from featurestore.lists import RecommendationList
 from featurestore.state import EMPTY_STATE
-from models.vocabulary import UNKNOWN
+from models.online.vocabulary import UNKNOWN
 from streams.config import Config
 from streams.evaluation.delays import DelayedLists
 from streams.evaluation.lists import Judge, JudgedList, place_in

@@ -14,7 +14,7 @@ from featurestore.keys import item_key
 from featurestore.lists import RecommendationList
 from featurestore.state import UserState
 from models.evaluation import MISS
-from models.vocabulary import UNKNOWN
+from models.online.vocabulary import UNKNOWN
 from streams.config import Config
 from streams.evaluation.tally import Placing
 from streams.pipeline.composition import build_list_builder, build_scorer

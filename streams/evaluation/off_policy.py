@@ -4,7 +4,7 @@ The log's events go one by one through the pipeline and learner of the live syst
 (`streams.one_process`). Rankers learn from the slates of the first part and are fixed then; of
 every later impression each policy says with which chance it would have shown what was shown there.
 With the logged propensities and the clicks that the join attributes
-(`streams.evaluation.off_policy_judging`) that makes the estimates of `models.off_policy`.
+(`streams.evaluation.off_policy_judging`) that makes the estimates of `models.policies.off_policy`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 
 from featurestore.events import Event, EventRefused, Impression, decode_event
 from featurestore.state import EMPTY_STATE
-from models.place_chances import DrawnList, EpsilonGreedy, Greedy, PlackettLuce
+from models.policies.place_chances import DrawnList, EpsilonGreedy, Greedy, PlackettLuce
 from streams.config import Config
 from streams.evaluation.off_policy_estimates import Estimation, logged_estimate, policy_run
 from streams.evaluation.off_policy_judging import Judge

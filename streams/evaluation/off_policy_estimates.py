@@ -10,8 +10,8 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from models.off_policy import LoggedSlots, Terms, doubly_robust, ips, on_log, snips
-from models.off_policy_intervals import (
+from models.policies.off_policy import LoggedSlots, Terms, doubly_robust, ips, on_log, snips
+from models.policies.off_policy_intervals import (
     Interval,
     bootstrap_intervals,
     weight_report,

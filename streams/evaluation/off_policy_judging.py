@@ -15,8 +15,8 @@ import numpy.typing as npt
 from featurestore.events import Impression
 from featurestore.keys import item_keys
 from featurestore.state import UserState
-from models.item_position_model import ItemPositionModel, fold_of
-from models.off_policy import BadPropensity
+from models.policies.item_position_model import ItemPositionModel, fold_of
+from models.policies.off_policy import BadPropensity
 from streams.evaluation.off_policy_estimates import AnsweredSlate, JudgedSlate
 from streams.evaluation.off_policy_targets import Opinion, Targets
 from streams.examples import unpack_int32

@@ -18,11 +18,12 @@ import numpy.typing as npt
 from featurestore.events import Impression
 from featurestore.keys import item_keys
 from featurestore.state import UserState
-from models.exploration import ExplorationConfig
-from models.off_policy import OffPolicyRefused
-from models.place_chances import DrawnList, EpsilonGreedy
-from models.retrieval import Query, Questions, score
-from models.slate_ranker import RANKERS, SlateRanker
+from models.online.retrieval import Query, Questions, score
+from models.policies.exploration import ExplorationConfig
+from models.policies.off_policy import OffPolicyRefused
+from models.policies.place_chances import DrawnList, EpsilonGreedy
+from models.rankers.registry import RANKERS
+from models.rankers.slate_ranker import SlateRanker
 from streams.config import Config
 from streams.pipeline.composition import build_featurer, build_list_builder, build_scorer
 from streams.pipeline.list_requests import ListRequest, Trigger

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from featurestore.features import FeatureLayout
-from models.slate_ranker import RANKERS, SlateRanker, SlateShape
+from models.rankers.registry import RANKERS
+from models.rankers.slate_ranker import SlateRanker, SlateShape
 from streams.click_quality import RankerJudge, RankerQuality
 from streams.evaluation.result import RankerCost
 from streams.evaluation.schedule import InTraining, TrainingSchedule
@@ -75,7 +76,7 @@ class EvaluationRankers:
         """Begin with nothing learned.
 
         Args:
-            names: Among `models.slate_ranker.RANKERS`.
+            names: Among `models.rankers.registry.RANKERS`.
             layout: Of the features.
             first_event: Slates shown before it are learned, and not judged.
             interval_ms: Event time between two trainings.

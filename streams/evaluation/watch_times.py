@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from featurestore.actions import ActionTable
-from models.slate_ranker import OF_WATCH_TIMES
+from models.rankers.registry import OF_WATCH_TIMES
 from streams.errors import StreamsError
 
 

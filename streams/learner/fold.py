@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from featurestore.lists import EXPLORED
-from models.online import OnlineModels
+from models.online.online_models import OnlineModels
 from streams.examples import (
     NO_ITEM,
     ActionRow,

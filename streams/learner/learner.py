@@ -20,7 +20,7 @@ from featurestore.catalogue import Catalogue
 from featurestore.events import EventRefused, decode_item
 from featurestore.redis_store import RedisStore
 from featurestore.store import Store
-from models.online import OnlineModels
+from models.online.online_models import OnlineModels
 from streams.config import Config
 from streams.engine import (
     LOG_START,

@@ -18,7 +18,7 @@ import msgspec
 from featurestore.lists import RecommendationList, encode_list
 from featurestore.store import Base, Store, StoreUnavailable
 from models.errors import SnapshotRefused
-from models.online import OnlineModels
+from models.online.online_models import OnlineModels
 from streams.errors import RestartNeeded, StartRefused
 from streams.learner.accounts import LearnerAccounts
 from streams.learner.fold import LearnerFold

@@ -19,8 +19,8 @@ from featurestore.events import ItemId, UserId
 from featurestore.keys import RECOMMENDATIONS_POPULAR, popular_key, similar_key
 from featurestore.lists import AsOf, ModelVersions, RecommendationList, RecommendedItem
 from featurestore.store import MAX_LISTS_PER_COMMIT
-from models.online import OnlineModels
-from models.questions import Query, Questions, joined
+from models.online.online_models import OnlineModels
+from models.online.questions import Query, Questions, joined
 
 _NO_USER: Final = UserId("")
 _NO_PARTITION: Final = -1

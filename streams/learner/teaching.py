@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.online import OnlineModels
+from models.online.online_models import OnlineModels
 from streams.examples import (
     ActionRow,
     ChoiceRow,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.log_scores import log_chances
-from models.retrieval import Query
+from models.online.retrieval import Query
 from streams.pipeline.list_requests import Listing, ListRequest, RivalLists
 from streams.pipeline.listing import ListBuilder
 from streams.pipeline.live import TRANSFORMER, LiveModels

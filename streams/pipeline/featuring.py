@@ -18,7 +18,7 @@ from featurestore.events import Impression, ShownItem
 from featurestore.features import FeatureLayout, SlateFeatures, SlatesInput, slates_features
 from featurestore.keys import item_keys
 from featurestore.state_layout import KEY_BYTES
-from models.retrieval import Query, Questions
+from models.online.retrieval import Query, Questions
 from streams.pipeline.live import LiveModels
 from streams.pipeline.queries import Asked
 

@@ -15,7 +15,7 @@ from featurestore.events import Context, Impression, UserId
 from featurestore.features import SlateFeatures
 from featurestore.lists import ListOrder, RecommendationList
 from featurestore.state import UserState
-from models.retrieval import Query
+from models.online.retrieval import Query
 from streams.pipeline.queries import Asked
 from streams.pipeline.recommending import Ranked
 

@@ -17,13 +17,20 @@ from featurestore.events import UserId
 from featurestore.keys import item_keys
 from featurestore.lists import EXPLORED, AsOf, RecommendationList
 from featurestore.state import UserState
-from models.exploration import ExplorationConfig, Ordered, Slate, best_list, ordered, seed_of
-from models.retrieval import (
+from models.online.retrieval import (
     Proposals,
     Query,
     Questions,
     RetrievalConfig,
     propose,
+)
+from models.policies.exploration import (
+    ExplorationConfig,
+    Ordered,
+    Slate,
+    best_list,
+    ordered,
+    seed_of,
 )
 from streams.pipeline.list_requests import (
     NOTHING_SHOWN,

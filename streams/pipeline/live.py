@@ -20,15 +20,15 @@ from featurestore.keys import item_key
 from featurestore.lists import RERANKER, ModelVersions
 from models.bundle import Bundle
 from models.encoder import BUNDLE_KIND, SequenceEncoder
-from models.online import OnlineModels
-from models.ranker_bundle import RANKER_PREFIX, ServedRanker
+from models.online.online_models import OnlineModels
+from models.online.retrieval import Query, Questions, Source
+from models.online.vocabulary import Vocabulary
+from models.rankers.ranker_bundle import RANKER_PREFIX, ServedRanker
+from models.rankers.registry import SERVABLE_RANKERS
 from models.recommender import KIND_PREFIX
 from models.recommender_source import RecommenderSource
-from models.retrieval import Query, Questions, Source
 from models.served import load_served
-from models.slate_ranker import SERVABLE_RANKERS
 from models.transformer_source import TransformerSource
-from models.vocabulary import Vocabulary
 from streams.announcements import DIGEST_CHARS
 from streams.pipeline.encoded_users import EncodedUsers
 from streams.pipeline.newcomers import Newcomers

@@ -13,7 +13,7 @@ from typing import Final
 from featurestore.catalogue import Catalogue
 from featurestore.events import CatalogueItem, ItemId
 from featurestore.keys import item_key
-from models.vocabulary import UNKNOWN, Vocabulary
+from models.online.vocabulary import UNKNOWN, Vocabulary
 
 MAX_HELD: Final = 5_000
 """Newest items that are looked through."""

@@ -17,7 +17,7 @@ from featurestore.events import Action, Impression, UserId, Visit
 from featurestore.fold import FoldRules
 from featurestore.lists import RecommendationList
 from featurestore.state import UserState
-from models.retrieval import Query
+from models.online.retrieval import Query
 from streams.examples import EXAMPLES_VERSION, ExamplesRecord, Row
 from streams.pipeline.challenging import challenge
 from streams.pipeline.choosing import ChoiceFeaturer

@@ -16,9 +16,9 @@ import numpy as np
 from featurestore.actions import ActionTable
 from featurestore.events import Context, UserId
 from featurestore.state import UserState
-from models.context_popularity import circumstances
 from models.encoder_inputs import ActionSequence, hash_user
-from models.retrieval import Query
+from models.online.context_popularity import circumstances
+from models.online.retrieval import Query
 from streams.pipeline.encoded_users import EncodedUser
 from streams.pipeline.live import LiveModels
 

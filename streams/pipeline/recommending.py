@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from featurestore.events import ItemId
 from featurestore.lists import RecommendedItem
-from models.exploration import Ordered
-from models.questions import joined
-from models.retrieval import Candidates, Query, Questions, Source
+from models.online.questions import joined
+from models.online.retrieval import Candidates, Query, Questions, Source
+from models.policies.exploration import Ordered
 from streams.pipeline.live import TRANSFORMER, LiveModels
 
 FRESH: Final = "fresh"

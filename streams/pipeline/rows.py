@@ -17,8 +17,8 @@ from featurestore.choice_features import ChoiceFeatures
 from featurestore.events import Action, Context, Impression
 from featurestore.keys import item_key, item_keys
 from featurestore.state import UserState
-from models.context_popularity import circumstances
-from models.questions import MAX_PREVIOUS
+from models.online.context_popularity import circumstances
+from models.online.questions import MAX_PREVIOUS
 from streams.examples import (
     NO_ITEM,
     ActionRow,

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from featurestore.choice_features import ChoiceFeatures
 from featurestore.features import SlateFeatures
-from models.ftrl import sigmoid
-from models.rerank_features import rerank_features
-from models.retrieval import Candidates, Proposals, score
-from models.slate_ranker import SERVABLE_RANKERS
+from models.online.ftrl import sigmoid
+from models.online.rerank_features import rerank_features
+from models.online.retrieval import Candidates, Proposals, score
+from models.rankers.registry import SERVABLE_RANKERS
 from streams.heads import CHOICE, CLICK, RERANKER, SOURCE_ORDER, Head
 from streams.pipeline.choosing import ChoiceFeaturer
 from streams.pipeline.featuring import Featurer

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from models.bundle import Bundle
 from models.encoder_inputs import hash_user
 from models.gate import Decision, GateConfig, Verdict, judge
-from models.ranker_bundle import RankerHead, RankerProvenance
-from models.slate_ranker import SlateRanker
+from models.rankers.ranker_bundle import RankerHead, RankerProvenance
+from models.rankers.slate_ranker import SlateRanker
 from streams.config import Config
 from streams.metrics import TrainerMetrics
 from streams.trainer.answered_slates import AnsweredSlate, AnsweredSlates

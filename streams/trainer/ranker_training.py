@@ -18,8 +18,9 @@ import numpy as np
 
 from featurestore.events import EventRefused, decode_event
 from models.bundle import Bundle
-from models.ranker_bundle import RankerHead, RankerProvenance
-from models.slate_ranker import OF_WATCH_TIMES, SlateRanker
+from models.rankers.ranker_bundle import RankerHead, RankerProvenance
+from models.rankers.registry import OF_WATCH_TIMES
+from models.rankers.slate_ranker import SlateRanker
 from streams.click_quality import RankerJudge, RankerQuality
 from streams.config import Config
 from streams.engine import Record, TopicReader

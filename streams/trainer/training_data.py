@@ -21,8 +21,8 @@ import numpy.typing as npt
 from featurestore.keys import item_key
 from models.errors import SnapshotRefused
 from models.history import History, HistoryEvent
-from models.online import OnlineConfig, OnlineModels
-from models.retrieval import Query, Questions, Source
+from models.online.online_models import OnlineConfig, OnlineModels
+from models.online.retrieval import Query, Questions, Source
 from models.transformer.counters import CounterLog
 from streams.examples import (
     NO_ITEM,

@@ -20,7 +20,7 @@ from featurestore.events import EventRefused, decode_item
 from featurestore.keys import item_key
 from models.bundle import Bundle, BundleRefused, load_bundle
 from models.encoder import BUNDLE_KIND, SequenceEncoder
-from models.ranker_bundle import RankerHead, ServedRanker
+from models.rankers.ranker_bundle import RankerHead, ServedRanker
 from streams.announcements import (
     CHALLENGING,
     Announcement,

@@ -16,8 +16,8 @@ from typing import Final, TypeVar
 
 from featurestore.store import BEFORE_ALL_DELTAS, Delta, Store, StoreUnavailable
 from models.errors import SnapshotRefused
-from models.online import OnlineModels
-from models.tables import DeltaOutcome
+from models.online.online_models import OnlineModels
+from models.online.tables import DeltaOutcome
 from streams.metrics import WorkerMetrics
 from streams.retrying import until_answered
 

@@ -1,4 +1,4 @@
-"""What every registered ranker of slates must do (models/slate_ranker.py), on tiny data."""
+"""What every registered ranker of slates must do (models/rankers/slate_ranker.py), on tiny data."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pytest
 
 from models.bundle import BundleRefused
-from models.ranker_bundle import RankerHead, RankerProvenance, ServedRanker
-from models.slate_ranker import OF_WATCH_TIMES, RANKERS, RankerRefused, SlateRanker, SlateShape
+from models.rankers.ranker_bundle import RankerHead, RankerProvenance, ServedRanker
+from models.rankers.registry import OF_WATCH_TIMES, RANKERS
+from models.rankers.slate_ranker import RankerRefused, SlateRanker, SlateShape
 
 NUM_RELEVANCE, NUM_POSITIONS, NUM_TASTES = 8, 6, 4
 PROVENANCE = RankerProvenance(created_ms=1, cutoff_offset=2, cutoff_ms=3, metrics={"auc": 0.5})

@@ -12,8 +12,8 @@ from kafka import KafkaProducer
 
 from featurestore.redis_store import RedisStore
 from featurestore.store import BEFORE_ALL_DELTAS, Base
-from models.online import OnlineModels
-from models.tables import DeltaOutcome
+from models.online.online_models import OnlineModels
+from models.online.tables import DeltaOutcome
 from streams.config import Config, config_of
 from streams.examples import ExamplesRecord, decode_record, encode_record
 from streams.learner.fold import LearnerFold

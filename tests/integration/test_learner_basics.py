@@ -12,7 +12,7 @@ from featurestore.events import CatalogueItem, ItemId
 from featurestore.keys import RECOMMENDATIONS_POPULAR
 from featurestore.lists import RecommendationList, decode_list
 from featurestore.reader import RecommendationReader
-from models.questions import Query
+from models.online.questions import Query
 from streams.errors import EXIT_REFUSED
 from tests.integration.learners import (
     LAYOUT,

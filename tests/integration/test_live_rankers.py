@@ -10,7 +10,7 @@ import redis
 
 from deploy.stack.broker import KafkaBroker
 from featurestore.lists import RecommendationList, decode_list
-from models.slate_ranker import SERVABLE_RANKERS
+from models.rankers.registry import SERVABLE_RANKERS
 from streams.event_file import write_events
 from streams.heads import RERANKER
 from tests.integration.roles import running_learner, running_worker, until

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.bundle_codes import NO_ROW, BundleCodes
-from models.vocabulary import Vocabulary, VocabularyConfig
+from models.online.vocabulary import Vocabulary, VocabularyConfig
 
 KEYS = st.integers(1, 12)
 

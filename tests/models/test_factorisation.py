@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from models.factorisation import Factorisation, FactorisationConfig
-from models.tables import DeltaOutcome, TableSet
+from models.online.tables import DeltaOutcome, TableSet
 
 _NUM_ITEMS = 20
 _SIZES = (3, 2)

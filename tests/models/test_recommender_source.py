@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from models.encoder_inputs import ActionSequence
 from models.new_items import NewItems
+from models.online.retrieval import Query, Questions
+from models.online.vocabulary import Vocabulary, VocabularyConfig
 from models.recommender import UserSequence
 from models.recommender_source import RecommenderSource
-from models.retrieval import Query, Questions
 from models.side_features import SideFeatures
-from models.vocabulary import Vocabulary, VocabularyConfig
 
 NOW_MS = 600_000
 

@@ -8,8 +8,8 @@ import pytest
 
 from models.encoder import SequenceEncoder
 from models.encoder_inputs import ActionSequence
-from models.online import OnlineConfig, OnlineModels
-from models.retrieval import Query, Questions
+from models.online.online_models import OnlineConfig, OnlineModels
+from models.online.retrieval import Query, Questions
 from models.transformer_source import TransformerSource
 from tests.streams.bundles import small_bundle
 

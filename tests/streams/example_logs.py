@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from featurestore.keys import item_key
-from models.choice_head import ChoiceHead, Prior
-from models.online import OnlineConfig, OnlineModels
+from models.online.choice_head import ChoiceHead, Prior
+from models.online.online_models import OnlineConfig, OnlineModels
 from streams.examples import (
     EXAMPLES_VERSION,
     NO_ITEM,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from featurestore.events import Action, Event, Impression, ItemId, ShownItem, UserId
-from models.place_chances import PlackettLuce
+from models.policies.place_chances import PlackettLuce
 from tests.streams.stream_events import START_MS
 
 NUM_ITEMS, NUM_PLACES = 8, 2

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
 from featurestore.fold import Outcome
-from models.tables import DeltaOutcome
+from models.online.tables import DeltaOutcome
 from streams.join_outcome import JoinOutcome
 from streams.metric_families import LABEL_VALUES, Labelled, observe_many
 from streams.metrics import LearnerMetrics, TrainerMetrics, WorkerMetrics, serve_metrics

@@ -13,7 +13,7 @@ from featurestore.events import Action, Event, UserId, decode_event
 from featurestore.keys import item_key
 from featurestore.state import EMPTY_STATE
 from models.encoder import SequenceEncoder
-from models.online import OnlineModels
+from models.online.online_models import OnlineModels
 from streams.config import Config, ConfigRefused, config_of
 from streams.evaluation.comparison import held_back
 from streams.evaluation.delays import PARTS, DelaysRefused, KnownUser, Past

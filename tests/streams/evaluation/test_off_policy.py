@@ -14,8 +14,8 @@ import pytest
 from featurestore.catalogue import Catalogue
 from featurestore.events import Action, Event, Impression, ShownItem, encode_event
 from featurestore.state import EMPTY_STATE
-from models.off_policy import BadPropensity, NoOverlap, OffPolicyRefused
-from models.place_chances import Greedy, PlackettLuce
+from models.policies.off_policy import BadPropensity, NoOverlap, OffPolicyRefused
+from models.policies.place_chances import Greedy, PlackettLuce
 from streams import finished_log
 from streams.config import Config, config_of
 from streams.engine import Record
@@ -75,7 +75,7 @@ def test_estimates_are_those_of_the_slots_that_were_logged(
 
 @pytest.mark.parametrize("estimator", ["ips", "snips", "dr"])
 def test_the_truth_of_another_policy_is_near(result: OffPolicyResult, estimator: str) -> None:
-    """How often intervals cover it is tested in tests/models/test_off_policy_intervals.py."""
+    """How often intervals cover it: tests/models/policies/test_off_policy_intervals.py."""
     value = result.policies["uniform"].estimates[estimator].value
     assert value == pytest.approx(UNIFORM_VALUE, rel=0.15)
     assert abs(result.logged.value - UNIFORM_VALUE) > 2 * abs(value - UNIFORM_VALUE)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from featurestore.actions import DEFAULT_ACTIONS, ActionTable
 from featurestore.events import Action, Event, Impression, ItemId, ShownItem, UserId, encode_event
-from models.place_chances import PlackettLuce
+from models.policies.place_chances import PlackettLuce
 from streams.cli import _headrace
 from streams.config import config_of
 from streams.evaluation.evaluate import Evaluation, evaluate

@@ -8,8 +8,8 @@ import pytest
 from typing_extensions import override
 
 from featurestore.store import BEFORE_ALL_DELTAS, MemoryStore, StoreUnavailable
-from models.online import OnlineModels
-from models.tables import DeltaOutcome
+from models.online.online_models import OnlineModels
+from models.online.tables import DeltaOutcome
 from streams.errors import RestartNeeded, StartRefused
 from streams.learner.accounts import LearnerAccounts
 from streams.learner.fold import LearnerFold

@@ -3,7 +3,7 @@ from __future__ import annotations
 from featurestore.catalogue import Catalogue
 from featurestore.events import CatalogueItem, ItemId
 from featurestore.keys import item_key
-from models.online import OnlineModels
+from models.online.online_models import OnlineModels
 from streams.learner.fold import LearnerFold
 from streams.learner.shared_lists import SharedLists
 from streams.sections import AttributionConfig

@@ -4,7 +4,7 @@ import numpy as np
 
 from featurestore.events import Action, Event
 from featurestore.keys import item_key
-from models.choice_head import ChoiceHead
+from models.online.choice_head import ChoiceHead
 from streams.examples import ActionRow, ChoiceRow, ExamplesRecord, ImpressionRow, unpack_int32
 from tests.streams.stream_events import START_MS, click, shown, visit
 from tests.streams.taught import Line, config, item, live_models, put_items

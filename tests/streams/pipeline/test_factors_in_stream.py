@@ -11,9 +11,9 @@ import pytest
 
 from featurestore.events import Event, UserId
 from featurestore.keys import item_key
-from models.item_factors import ItemFactors
-from models.retrieval import Query, Questions
-from models.sources import FactorsSource
+from models.online.item_factors import ItemFactors
+from models.online.retrieval import Query, Questions
+from models.online.sources import FactorsSource
 from streams.evaluation.evaluate import Evaluation, evaluate
 from streams.evaluation.plan import Start
 from streams.event_file import write_events

@@ -5,7 +5,7 @@ import pytest
 from featurestore.events import Impression, ItemId, ShownItem, UserId
 from featurestore.features import SlateFeatures
 from featurestore.keys import item_keys
-from models.retrieval import Questions, score
+from models.online.retrieval import Questions, score
 from streams.pipeline.featuring import Featurer, Slates
 from streams.pipeline.queries import Asked, queries_of
 from tests.streams.stream_events import START_MS, click

@@ -8,9 +8,9 @@ import numpy as np
 from featurestore.keys import item_key
 from models.encoder import SequenceEncoder
 from models.encoder_inputs import ActionSequence
+from models.online.retrieval import Query, Questions
 from models.recommender_source import RecommenderSource
 from models.recommenders.ease import LinearAutoencoder
-from models.retrieval import Query, Questions
 from streams.pipeline.live import AbsentSource, LiveModels
 from tests.models.histories import history_of
 from tests.streams.bundles import small_bundle

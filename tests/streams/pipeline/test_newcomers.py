@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from featurestore.catalogue import Catalogue
 from featurestore.events import CatalogueItem, ItemId
 from featurestore.keys import item_key
-from models.vocabulary import Vocabulary, VocabularyConfig
+from models.online.vocabulary import Vocabulary, VocabularyConfig
 from streams.pipeline.newcomers import Newcomers, turn_of
 
 

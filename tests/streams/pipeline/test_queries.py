@@ -9,9 +9,9 @@ from featurestore.keys import item_key
 from featurestore.state import EMPTY_STATE, UserState
 from models.encoder import SequenceEncoder
 from models.encoder_inputs import hash_user
+from models.online.retrieval import Query
 from models.recommender_source import RecommenderSource
 from models.recommenders.ease import LinearAutoencoder
-from models.retrieval import Query
 from streams.pipeline.list_requests import ListRequest, Trigger
 from streams.pipeline.live import LiveModels
 from streams.pipeline.queries import Asked, queries_of

@@ -16,8 +16,8 @@ from featurestore.keys import item_key
 from featurestore.lists import RecommendationList
 from models.bundle import Bundle
 from models.encoder import SequenceEncoder
-from models.ranker_bundle import RankerHead, ServedRanker
-from models.slate_ranker import SERVABLE_RANKERS
+from models.rankers.ranker_bundle import RankerHead, ServedRanker
+from models.rankers.registry import SERVABLE_RANKERS
 from streams.announcements import Announcement, Role, records_of
 from streams.config import Config
 from streams.engine import Record

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.reranker import COLD
+from models.online.reranker import COLD
 from streams.examples import (
     ImpressionRow,
     SlateRow,

@@ -13,7 +13,7 @@ import pytest
 from featurestore.events import Action, Event
 from models.bundle import Bundle
 from models.gate import GateConfig
-from models.ranker_bundle import RankerHead
+from models.rankers.ranker_bundle import RankerHead
 from streams.config import Config
 from streams.metrics import TrainerMetrics
 from streams.one_process import OneProcess

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from models.bundle import load_bundle
-from models.ranker_bundle import RankerHead
+from models.rankers.ranker_bundle import RankerHead
 from streams.cli import _headrace
 from streams.event_file import write_events
 from streams.one_process import OneProcess

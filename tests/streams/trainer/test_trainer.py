@@ -10,7 +10,7 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from models.history import History, HistoryEvent
-from models.online import OnlineConfig
+from models.online.online_models import OnlineConfig
 from streams.config import Config
 from streams.engine import KafkaError, UnreadableTopicError
 from streams.examples import encode_record

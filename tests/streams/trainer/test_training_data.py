@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from models.covisitation import CovisitationConfig
-from models.online import OnlineConfig
+from models.online.covisitation import CovisitationConfig
+from models.online.online_models import OnlineConfig
 from streams.examples import ExamplesRecord
 from streams.source_partitions import GapInExamples
 from streams.trainer.training_data import TrainingData

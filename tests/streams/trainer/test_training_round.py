@@ -13,7 +13,7 @@ from featurestore.keys import item_key
 from models.bundle import OPTIMIZER, Bundle, load_bundle
 from models.encoder import SequenceEncoder
 from models.gate import GateConfig
-from models.online import OnlineConfig
+from models.online.online_models import OnlineConfig
 from models.side_features import SideFeatures
 from models.transformer.network import NetworkConfig
 from models.transformer.training import TrainingConfig

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from featurestore.store import MemoryStore
-from models.online import OnlineModels
+from models.online.online_models import OnlineModels
 from streams.config import config_of
 from streams.metrics import WorkerMetrics
 from streams.worker.replica import Replica
