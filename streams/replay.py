@@ -2,7 +2,8 @@
 
 Events are sent as they stand in the file, keyed by their user, through the default partitioner. The
 resume file names the line up to which the broker has acknowledged everything; after a crash at most
-`BATCH_EVENTS` events are sent once more, which their event_ids make harmless.
+`BATCH_EVENTS` events are sent once more, which their event_ids make harmless. What a catalogue says
+of the items can be sent before them.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 from kafka.producer.future import FutureRecordMetadata
 
+from featurestore.events import encode_event
 from streams.errors import StreamsError
 from streams.event_file import EventFileError, read_values
+from streams.item_log import read_items
 
 BATCH_EVENTS: Final = 1_000
 """Events sent between two acknowledgements that are waited for."""
@@ -30,7 +33,7 @@ _PACE_S: Final = 0.05
 
 
 class ReplayFailed(StreamsError):
-    """The broker did not take an event; the resume file names what it has taken."""
+    """The broker did not take a record; the resume file names which events it has taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +115,8 @@ def replay(
     events = islice(_events(path), num_skipped, None)
     with closing(_producer(brokers, ack_s)) as producer:
         for batch in _paced(events, pace, time.monotonic, time.sleep):
-            _send(producer, topic, batch.events, ack_s)
+            records = [(head.user_id, value) for head, value in batch.events]
+            _send(producer, topic, records, ack_s)
             num_done += len(batch.events)
             _keep(resume, path, topic, num_done)
             on_progress(num_done)
@@ -121,6 +125,28 @@ def replay(
     if resume is not None:
         resume.unlink(missing_ok=True)
     return Replayed(num_sent=num_done - num_skipped, num_skipped=num_skipped)
+
+
+def send_items(path: Path, brokers: Sequence[str], topic: str, *, ack_s: float = 120.0) -> int:
+    """Send the newest record of each item of a catalogue, keyed by item; return how many.
+
+    Sending them again changes nothing: the newest record of an item counts.
+
+    Args:
+        path: JSON lines, perhaps gzipped.
+        brokers: Addresses, `host:port`.
+        topic: Where they go.
+        ack_s: Longest wait for the broker.
+
+    Raises:
+        EventFileError: The file is not readable, or a line is no record of an item.
+        ReplayFailed: The broker did not take a record in time.
+    """
+    records = [(item.item_id, encode_event(item)) for item in read_items(path)]
+    with closing(_producer(brokers, ack_s)) as producer:
+        for start in range(0, len(records), BATCH_EVENTS):
+            _send(producer, topic, records[start : start + BATCH_EVENTS], ack_s)
+    return len(records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,18 +202,19 @@ def _events(path: Path) -> Iterator[tuple[_Head, bytes]]:
 
 
 def _send(
-    producer: KafkaProducer, topic: str, events: Sequence[tuple[_Head, bytes]], ack_s: float
+    producer: KafkaProducer, topic: str, records: Sequence[tuple[str, bytes]], ack_s: float
 ) -> None:
+    """Send keys and values, and wait until the broker has all."""
     try:
         futures: list[FutureRecordMetadata] = [
-            producer.send(topic, key=head.user_id.encode(), value=value) for head, value in events
+            producer.send(topic, key=key.encode(), value=value) for key, value in records
         ]
         producer.flush(timeout=ack_s)
         for future in futures:
             future.get(timeout=ack_s)
     except KafkaError as error:
         raise ReplayFailed(
-            f"Kafka did not take the events ({error}); expected an acknowledgement within "
+            f"Kafka did not take what was sent ({error}); expected an acknowledgement within "
             f"{ack_s:.0f} s. See that the broker and topic {topic!r} are there and replay with "
             "the same resume file"
         ) from error

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from streams.commands.options import config_from, with_config
 from streams.convert import CATALOGUES, CONVERTERS
 from streams.event_file import read_values, write_events
-from streams.replay import Pace
+from streams.replay import Pace, send_items
 from streams.replay import replay as replay_file
 
 _FILE: Final = click.Path(exists=True, path_type=Path)
@@ -26,8 +26,8 @@ _FILE: Final = click.Path(exists=True, path_type=Path)
     "--items",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help=f"Write here what the log tells of its items ({', '.join(CATALOGUES)}), for the topic of "
-    "items or for `train` and `evaluate` with --items.",
+    help=f"Write here what the log tells of its items ({', '.join(CATALOGUES)}), as the topic of "
+    "items: `replay`, `train` and `evaluate` read it with --items.",
 )
 def convert(log: str, source: Path, target: Path, items: Path | None) -> None:
     """Write the LOG at SOURCE as an event file TARGET (.jsonl or .jsonl.gz)."""
@@ -54,16 +54,25 @@ def convert(log: str, source: Path, target: Path, items: Path | None) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Remember here what was acknowledged, and go on from there.",
 )
+@click.option(
+    "--items",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Send these records of the catalogue, JSON lines, to the topic of items before.",
+)
 @with_config
 def replay(
     file: Path,
     speed: float | None,
     resume: Path | None,
+    items: Path | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
 ) -> None:
     """Send the events of FILE to Kafka, keyed by their user."""
     kafka = config_from(config_file, overrides).kafka
+    if items is not None:
+        click.echo(f"{send_items(items, kafka.brokers, kafka.topics.items)} items sent")
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     ) as bar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from deploy.stack.broker import KafkaBroker
-from featurestore.events import UserId, Visit, decode_event
+from featurestore.events import CatalogueItem, ItemId, UserId, Visit, decode_event, decode_item
 from featurestore.partition import partition_of
-from streams.event_file import write_events
-from streams.replay import Pace, ReplayFailed, replay
+from streams.engine import read_to_end
+from streams.event_file import EventFileError, write_events
+from streams.replay import Pace, ReplayFailed, replay, send_items
 from tests.streams.engine.log import new_topic
 
 pytestmark = pytest.mark.integration
@@ -103,3 +105,28 @@ def test_at_a_barrier_everything_before_it_is_in_the_log(kafka: KafkaBroker, pat
 def test_a_missing_topic_is_reported(kafka: KafkaBroker, path: Path) -> None:
     with pytest.raises(ReplayFailed, match="topic 'nowhere'"):
         replay(path, [kafka.bootstrap], "nowhere", ack_s=3.0)
+
+
+def test_a_catalogue_arrives_by_item_its_newest_records_alone(
+    kafka: KafkaBroker, tmp_path: Path
+) -> None:
+    items = [
+        CatalogueItem(item_id=ItemId(f"i{number % 1_500}"), title=f"title {number}")
+        for number in range(2_000)
+    ]
+    write_events(tmp_path / "items.jsonl", items)
+    topic = new_topic(kafka.bootstrap, num_partitions=2)
+
+    assert send_items(tmp_path / "items.jsonl", [kafka.bootstrap], topic) == 1_500
+    records = asyncio.run(read_to_end([kafka.bootstrap], topic))
+    found = {record.key: decode_item(record.value or b"") for record in records}
+    assert len(records) == 1_500
+    assert found == {item.item_id.encode(): item for item in items}
+
+
+def test_what_is_no_catalogue_is_not_sent(kafka: KafkaBroker, path: Path) -> None:
+    topic = new_topic(kafka.bootstrap, num_partitions=1)
+
+    with pytest.raises(EventFileError, match="no record of an item"):
+        send_items(path, [kafka.bootstrap], topic)
+    assert asyncio.run(read_to_end([kafka.bootstrap], topic)) == []
