@@ -72,6 +72,7 @@ class InProcess:
             config, self.data, TrainerMetrics(), folder=folder, announce=self._swap, seed=0
         )
         self._lists: dict[UserId, RecommendationList] = {}
+        self._attributes: dict[str, tuple[int, ...]] = {}
         self._num_events = 0
         self._num_records = 0
         self._train_at_ms = train_from_ms
@@ -83,7 +84,7 @@ class InProcess:
     def take(self, event: Event | CatalogueItem) -> None:
         """Digest an event."""
         if isinstance(event, CatalogueItem):
-            self.live.put_item(event)
+            self._put_item(event)
             return
         effects = self._system.process(
             self._num_events, event, wants_lists=self.wants_lists, computed_at_ms=event.ts_ms
@@ -96,7 +97,7 @@ class InProcess:
         waiting: list[Event] = []
         for event in events:
             if isinstance(event, CatalogueItem):
-                self.live.put_item(event)
+                self._put_item(event)
                 continue
             waiting.append(event)
             if len(waiting) == _CHUNK_EVENTS:
@@ -104,6 +105,13 @@ class InProcess:
                 waiting = []
         if waiting:
             self._catch_up(waiting)
+
+    def _put_item(self, item: CatalogueItem) -> None:
+        self.live.put_item(item)
+        if self._config.trainer.reads_attributes:
+            side = self._config.side
+            told = side.attribute_codes(item.categories, item.attributes or {})
+            self._attributes[item.item_id] = told
 
     def _catch_up(self, events: Sequence[Event]) -> None:
         effects = self._system.catch_up(self._num_events, events)
@@ -115,7 +123,9 @@ class InProcess:
         self._num_events += num_events
         self._num_records += 1
         if self.trains and now_ms >= self._train_at_ms:
+            self._train_at_ms = now_ms - (now_ms - self._train_at_ms) % self._train_every_ms
             self._train_at_ms += self._train_every_ms
+            self.data.history.describe(self._attributes)
             self._round.run(is_stopped=lambda: False)
 
     def read(self, user_id: str, now_ms: int) -> ReadList | None:
@@ -132,6 +142,7 @@ class InProcess:
 
     def trained_anew(self, *, seed: int) -> Bundle:
         """Return a bundle that was trained on everything so far from random weights."""
+        self.data.history.describe(self._attributes)
         return trained_anew(self._config, self.data, self._folder, seed=seed)
 
     def use(self, bundle: Bundle, challenger: Bundle) -> None:

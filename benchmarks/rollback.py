@@ -11,7 +11,7 @@ past's first half, and those trained like it from other random weights. The trai
 the first two on the past's last tenth. Then each is promoted by force, and the former one stands
 by. Printed are the gate's word and when it came: minutes and compared actions; how the two stood at
 the end in the log score, with its t, and in MRR; and of those trained like it the MRR on what their
-own training held out, since random weights do not all lead equally far.
+own training held out, since random weights do not all lead equally far. Minutes are event time.
 """
 
 # ruff: noqa: T201  (a benchmark prints)
@@ -19,7 +19,6 @@ own training held out, since random weights do not all lead equally far.
 from __future__ import annotations
 
 import argparse
-import itertools
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -67,7 +66,7 @@ class Traffic(Protocol):
         ...
 
     def system(self, config: Config, folder: Path) -> InProcess:
-        """Return what the events go through, and let it serve whoever reads its lists."""
+        """Return what the events go through, and begin; before anything else."""
         ...
 
     def past(self, share: float) -> Iterable[Event | CatalogueItem]:
@@ -86,13 +85,13 @@ class OfShop:
         """Open it; `live` goes on for so many minutes at most each time."""
         self._settings = settings
         self._max_minutes = max_minutes
+        self._is_live = False
         self.now_ms = float(START_MS)
 
     def system(self, config: Config, folder: Path) -> InProcess:
         """See `Traffic`."""
         system = in_process(config, folder)
         self._shop = Storefront(self._settings, START_MS, read=system.read)
-        self._is_live = False
         return system
 
     def past(self, share: float) -> Iterable[Event | CatalogueItem]:
@@ -146,7 +145,7 @@ class OfLog:
 
     def _up_to(self, end: int) -> Iterable[Event]:
         begin, self._next = self._next, min(end, len(self._events))
-        return itertools.islice(self._events, begin, self._next)
+        return self._events[begin : self._next]
 
 
 class Drill:
@@ -189,9 +188,11 @@ class Drill:
 
 
 def _standing(found: list[Compared]) -> str:
+    if not found:
+        return "nothing compared: the log has ended"
     of_scores = np.array([one.score - one.challenger_score for one in found])
     of_ranks = np.array([1 / one.rank - 1 / one.challenger_rank for one in found])
-    error = of_scores.std() / len(found) ** 0.5 if len(found) else 0.0
+    error = of_scores.std() / len(found) ** 0.5
     return (
         f"{len(found)} compared, log score {of_scores.mean():+.4f} (t "
         f"{of_scores.mean() / error if error else 0.0:+.1f}), MRR {of_ranks.mean():+.4f}, "

@@ -12,7 +12,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from featurestore.events import CatalogueItem, EventRefused, decode_item, encode_event
+import msgspec
+
+from featurestore.events import CatalogueItem, EventRefused, decode_item
 from models.side_features import SideFeatures
 from streams.config import Config
 from streams.engine import read_to_end
@@ -32,6 +34,8 @@ class ItemLog(NamedTuple):
     on_offer: frozenset[str]
     digest: str | None
 
+
+_encoder: Final = msgspec.json.Encoder(order="deterministic")
 
 NO_ITEMS: Final = ItemLog({}, frozenset(), None)
 
@@ -93,10 +97,10 @@ def _newest(values: Iterable[bytes | None]) -> list[CatalogueItem]:
 
 
 def digest_of(items: Iterable[CatalogueItem]) -> str:
-    """Return blake2b-128 of records, whatever their order."""
+    """Return blake2b-128 of records of different items, whatever their order and that of names."""
     digest = blake2b(digest_size=16)
     for item in sorted(items, key=attrgetter("item_id")):
-        digest.update(encode_event(item))
+        digest.update(_encoder.encode(item))
     return digest.hexdigest()
 
 

@@ -18,7 +18,8 @@ class RunResult(Struct, frozen=True, kw_only=True):
         headrace: Version of the program.
         file: Name of the event file or topic.
         file_digest: blake2b-128 of its events' bytes.
-        items_digest: The same of what the catalogue said of the items; null where it was not read.
+        items_digest: blake2b-128 of the newest record of each item of the catalogue, by id; null
+            where none was read, as off-policy never does.
         configuration: Digest of the configuration.
         overrides: The `--set` of the run.
     """

@@ -27,7 +27,8 @@ class TrainerConfig:
         held_out_share: Share of the new actions, the newest, that the gate scores.
         max_held_out: Most of them; of a ranker, most clicked slates among them.
         max_slates: Answered slates that a ranker is trained on, the newest.
-        reads_attributes: Whether the transformer learns what the topic of items tells by then.
+        reads_attributes: Whether the transformer learns what the topic of items tells by then; in
+            an evaluation, what `--items` tells.
     """
 
     metrics_port: int = 9103

@@ -79,14 +79,14 @@ class AttributeVectors(nn.Module):
         return functional.embedding_bag(self.codes_NA, self.vectors, mode="mean", padding_idx=0)
 
 
-def hidden_ids(
+def id_dropout_mask(
     attributes: AttributeVectors | None, share: float, generator: np.random.Generator
 ) -> Tensor | None:
-    """Return which items' own vectors to hide, so that attributes learn to speak alone, `[N]`.
+    """Return which items' own vectors to hide, so that attributes learn to speak alone; bool `[N]`.
 
     Args:
         attributes: of the items; without any, None is returned.
-        share: of the items that have attributes.
+        share: of the items that have attributes, 0 to 1.
         generator: draws.
     """
     if attributes is None:

@@ -30,7 +30,7 @@ from models.history import History
 from models.neural.item_graph import add_scores, rows_of_both
 from models.neural.learning import LearningConfig
 from models.neural.next_actions import NextActionLearner
-from models.neural.side_inputs import AttributeVectors, ContextVectors, hidden_ids
+from models.neural.side_inputs import AttributeVectors, ContextVectors, id_dropout_mask
 from models.onnx_graph import CONTEXT_PORT, FLOAT, OnnxGraph, Port
 from models.side_features import NO_ATTRIBUTES, NO_SIDE, SideFeatures, context_rows
 from models.transformer.counters import empty_counters
@@ -222,7 +222,7 @@ class TwoTowerLearner(NextActionLearner):
         rows_B = user_rows(self._actions.user_E[example_B], asdict(network.config))
         rows_B[self._generator.random(len(rows_B)) < sizes.user_dropout] = 0
         vector_NI = network.item_vectors(
-            hidden_ids(network.attributes, sizes.id_dropout, self._generator)
+            id_dropout_mask(network.attributes, sizes.id_dropout, self._generator)
         )
         vector_BI = network.user_vectors(
             torch.from_numpy(np.where(hidden_BK, -1, before_BK)),

@@ -30,7 +30,7 @@ from models.history import History
 from models.neural.item_graph import add_scores
 from models.neural.learning import LearningConfig
 from models.neural.next_actions import NextActionLearner, ages, equal_shares
-from models.neural.side_inputs import AttributeVectors, ContextVectors, hidden_ids
+from models.neural.side_inputs import AttributeVectors, ContextVectors, id_dropout_mask
 from models.onnx_graph import CONTEXT_PORT, FLOAT, OnnxGraph, Port
 from models.side_features import NO_ATTRIBUTES, NO_SIDE, SideFeatures, context_rows
 from models.transformer.counters import empty_counters
@@ -213,7 +213,7 @@ class WatchLearner(NextActionLearner):
 
     def _loss(self, example_B: npt.NDArray[np.int64]) -> Tensor:
         network = self._network
-        hidden_N = hidden_ids(network.attributes, network.config.id_dropout, self._generator)
+        hidden_N = id_dropout_mask(network.attributes, network.config.id_dropout, self._generator)
         item_NI = network.item_vectors(hidden_N)
         before_BK = self._actions.items_before(example_B, network.config.length)
         hidden_BK = self._generator.random(before_BK.shape) < network.config.item_dropout

@@ -88,7 +88,7 @@ class ItemFactorsConfig:
             (self.num_drawn >= 1, "num_drawn at least 1"),
             (self.num_drawn_from >= self.num_drawn, "num_drawn_from at least num_drawn"),
             (1 <= self.num_recent <= MAX_PREVIOUS, f"num_recent from 1 to {MAX_PREVIOUS}"),
-            (0 < self.recency <= 1, "recency above 0, at most 1"),
+            (0 < self.recency <= 1, "recency above 0 and at most 1"),
         )
 
 

@@ -27,7 +27,7 @@ from torch.nn import functional
 from models.encoder_inputs import user_buckets
 from models.graph_inputs import ATTRIBUTE_VECTORS
 from models.history import History
-from models.neural.side_inputs import hidden_ids
+from models.neural.side_inputs import id_dropout_mask
 from models.transformer.adam import Adam
 from models.transformer.full_softmax import full_softmax_loss
 from models.transformer.item_attributes import MAX_LENGTH
@@ -218,7 +218,7 @@ class WholeLearner:
             # Of unit length already.
             return network.items
         share = network.encoder.config.id_dropout
-        return network.item_vectors(hidden_ids(network.attributes, share, self._generator))
+        return network.item_vectors(id_dropout_mask(network.attributes, share, self._generator))
 
     def _softmax_loss(
         self, query_PI: Tensor, item_NI: Tensor, target_P: Tensor, seen_PL: Tensor

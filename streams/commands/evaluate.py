@@ -111,6 +111,11 @@ def evaluate(
         )
         temporal(file, asked, config, out, chosen.items)
         return
+    if train_every is not None and config.trainer.reads_attributes and chosen.items is None:
+        raise click.UsageError(
+            "trainer.reads_attributes without --items, which would tell the attributes: add "
+            "--items FILE, or leave trainer.reads_attributes out"
+        )
     evaluation = Evaluation(
         path=file,
         start=begin,

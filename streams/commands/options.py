@@ -32,13 +32,14 @@ def with_config(command: F) -> F:
 
 
 def with_items(command: F) -> F:
-    """Add `--items FILE`, the catalogue of a log that models learn from."""
+    """Add `--items FILE`, the catalogue of a log."""
     return click.option(
         "--items",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="FILE",
         help="Records of the catalogue, JSON lines: their categories, and the attributes that "
-        "side.attributes names, reach the models. With `kafka` the topic of items does, too.",
+        "side.attributes names, reach the models, as the topic of items does with `kafka`. In the "
+        "protocol `stream` they reach features, heads and lists, too.",
     )(command)
 
 

@@ -94,10 +94,12 @@ def _cell(figure: Interval, sign: str) -> str:
 
 
 def _runs(runs: Mapping[str, Result]) -> str:
-    head = "<tr><th></th><th>configuration</th><th>settings</th><th>CPU s</th><th>MB</th></tr>"
+    names = ("", "configuration", "settings", "catalogue", "CPU s", "MB")
+    head = f"<tr>{''.join(f'<th>{name}</th>' for name in names)}</tr>"
     body = "".join(
         f"<tr><td>{escape(name)}</td><td>{escape(result.configuration)}</td>"
-        f"<td>{escape(' '.join(result.overrides)) or 'none'}</td><td>{result.cost.cpu_s:.0f}</td>"
+        f"<td>{escape(' '.join(result.overrides)) or 'none'}</td>"
+        f"<td>{(result.items_digest or 'none')[:8]}</td><td>{result.cost.cpu_s:.0f}</td>"
         f"<td>{result.cost.peak_rss_mb:.0f}</td></tr>"
         for name, result in runs.items()
     )

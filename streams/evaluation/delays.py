@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
-from featurestore.events import Action, Context, Event, Impression, UserId
+from featurestore.events import Action, CatalogueItem, Context, Event, Impression, UserId
 from featurestore.lists import RecommendationList
 from featurestore.state import EMPTY_STATE, UserState
 from models.encoder import SequenceEncoder
@@ -119,6 +119,10 @@ class _Late:
         self._models = LiveModels(_with_late(known.part, live.online, past.online), live.catalogue)
         self._judge = Judge(config, self._models)
 
+    def put_item(self, item: CatalogueItem) -> None:
+        """Take a record in, of which the shared catalogue knows already."""
+        self._models.put_item(item)
+
     def made(self, user: KnownUser, now_ms: int, offset: int) -> RecommendationList:
         """Return a user's list, of what is known of the user now."""
         part, past = self.known.part, self._past
@@ -209,6 +213,11 @@ class DelayedLists:
         if self._live.encoder is not None and self._live.encoder is not self._encoder:
             self._encoder = self._live.encoder
             self._tell(self._encoder, self._clock.now_ms)
+
+    def put_item(self, item: CatalogueItem) -> None:
+        """Hear of a record that the catalogue has; records are late in no list."""
+        for late in self._lists:
+            late.put_item(item)
 
     def figures(self, log: OutcomeLog) -> list[Delayed]:
         """Return what the places in the log are worth, for each list."""

@@ -1,9 +1,10 @@
 """How good would the lists and predictions have been on this log? The `stream` protocol.
 
 The file's events go one by one through the very pipeline and learner of the live system
-(`streams.one_process`), and nothing is stale but the lists in the store. Before an evaluated action
-is taken in, two lists are judged: the one that the store holds, and one asked for at the action's
-time, which knows the user's last event, the time, and nothing of the action.
+(`streams.one_process`), and nothing is stale but the lists in the store. What a catalogue says of
+the items becomes known as the log goes on (`streams.evaluation.log_catalogue`). Before an evaluated
+action is taken in, two lists are judged: the one that the store holds, and one asked for at the
+action's time, which knows the user's last event, the time, and nothing of the action.
 """
 
 from __future__ import annotations
@@ -104,10 +105,11 @@ def evaluate(
 
     Raises:
         DelaysRefused: Late lists are to be judged beside models of finished logs.
-        EventFileError: A file cannot be read.
+        EventFileError: A file cannot be read, or a line of `items` is no record of an item.
         NoWatchTimes: A ranker of watch times is to be compared on a log without any.
     """
     cpu_s, wall_s = time.process_time(), time.monotonic()
+    items = None if evaluation.items is None else read_items(evaluation.items)
     planned = plan(
         read_values(evaluation.path),
         config.action_table(),
@@ -117,7 +119,6 @@ def evaluate(
     )
     values = read_values(evaluation.path)
     check_watch_times(config.evaluation.rankers, values, config.action_table())
-    items = None if evaluation.items is None else read_items(evaluation.items)
     run = _Run(config, planned, items)
     with tempfile.TemporaryDirectory(prefix="headrace-evaluate-") as folder:
         run.train_models(Path(folder))
@@ -153,7 +154,7 @@ class _Run:
         self._table: ActionTable = config.action_table()
         self._system = OneProcess(config)
         self._live = self._system.live
-        self._catalogue = LogCatalogue(items or (), config.side, self._live.put_item)
+        self._catalogue = LogCatalogue(items or (), config.side, self._put_item)
         self._judge = Judge(config, self._live)
         self._stored: dict[UserId, JudgedList] = {}
         self._log = OutcomeLog()
@@ -218,11 +219,11 @@ class _Run:
             return
         if self._delays is not None:
             self._delays.advance(place, event)
-        self._catalogue.advance(event.ts_ms)
+        self._catalogue.advance(event)
         verdict = None
         if self._plan.is_asked[place] and isinstance(event, Action):
             verdict = self._evaluated(place, event)
-        # Not before: which item comes into the world with an action is the question.
+        # Not before: which item comes into the world with the action is the question.
         self._catalogue.meet(event)
         outcome = self._process(place, event)
         if verdict is not None and outcome is not Outcome.DUPLICATE:
@@ -255,7 +256,7 @@ class _Run:
                 after_click_ms=config.attribution.after_click_ms,
                 outcomes=dict(sorted(self._clicks.joins.items())),
             ),
-            next_item=self._items.next_item(len(self._live.online.vocabulary)),
+            next_item=self._items.next_item(self._num_known_items()),
             delayed=[] if self._delays is None else self._delays.figures(self._log),
             sources=self._items.sources(),
             models=self._items.models(),
@@ -269,6 +270,16 @@ class _Run:
             cost=cost,
             outcomes=self._log.outcomes(),
         )
+
+    def _num_known_items(self) -> int:
+        vocabulary = self._live.online.vocabulary
+        codes = (vocabulary.code(item_key(item_id)) for item_id in self._catalogue.reached)
+        return len(vocabulary) + sum(code == UNKNOWN for code in codes)
+
+    def _put_item(self, item: CatalogueItem) -> None:
+        self._live.put_item(item)
+        if self._delays is not None:
+            self._delays.put_item(item)
 
     def _bundles(self) -> list[BundleRun]:
         trained = (one for one in (self._models, self._trainer) if one is not None)

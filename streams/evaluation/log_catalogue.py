@@ -1,8 +1,8 @@
 """What does a catalogue say of the items that a log has reached?
 
 A file of the catalogue tells how things are today, and a log goes through what was. So an item is
-known from its `published_at_ms` on, or without one from its first event on, and every one is on
-offer: what is withdrawn today was there when it was acted upon.
+known from its first event on, or once its `published_at_ms` is past, whichever comes first, and
+every one is on offer: what is withdrawn today was there when it was acted upon.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import msgspec
 
 from featurestore.events import Action, CatalogueItem, Event, Impression, ItemId
 from models.side_features import SideFeatures
+from streams.partition_clock import ClockConfig, PartitionClock
 
 
 class LogCatalogue:
@@ -20,6 +21,7 @@ class LogCatalogue:
 
     Attributes:
         attributes: Codes of every item put, by item id, of those that have some.
+        reached: Every item put, in order.
     """
 
     def __init__(
@@ -36,9 +38,13 @@ class LogCatalogue:
             put: Takes a record into whatever makes lists.
         """
         self.attributes: dict[str, tuple[int, ...]] = {}
+        self.reached: list[ItemId] = []
         self._side = side
         self._put = put
-        self._waiting = {item.item_id: item for item in items}
+        self._clock = PartitionClock(ClockConfig())
+        self._waiting = {
+            item.item_id: msgspec.structs.replace(item, available=True) for item in items
+        }
         published = [
             (item.published_at_ms, item.item_id)
             for item in self._waiting.values()
@@ -47,9 +53,10 @@ class LogCatalogue:
         # The next one last.
         self._published = sorted(published, reverse=True)
 
-    def advance(self, now_ms: int) -> None:
-        """Put what is published by now."""
-        while self._published and self._published[-1][0] <= now_ms:
+    def advance(self, event: Event) -> None:
+        """Put what was published before an event, by the log's clock and not a single user's."""
+        self._clock.advance(event.ts_ms, event.user_id)
+        while self._published and self._published[-1][0] < self._clock.now_ms:
             self._reach(self._published.pop()[1])
 
     def meet(self, event: Event) -> None:
@@ -61,7 +68,8 @@ class LogCatalogue:
         item = self._waiting.pop(item_id, None)
         if item is None:
             return
-        self._put(msgspec.structs.replace(item, available=True))
+        self._put(item)
+        self.reached.append(item_id)
         if told := self._side.attribute_codes(item.categories, item.attributes or {}):
             self.attributes[item_id] = told
 

@@ -54,10 +54,13 @@ class NextItem(Struct, frozen=True, kw_only=True):
     Attributes:
         served: The list in the store, left by the user's last action or visit, or `rec:popular`.
         asked: A list computed at the action's time, without knowing anything of the action.
-        coverage: Share of the items known at the end that stood in at least one list served.
+        coverage: Share of the items known at the end, by an event or by the catalogue, that stood
+            in at least one list served.
         evaluated: Number of actions evaluated.
-        recall_miss: Of these, actions whose item was not among the candidates when asked.
-        never_seen: Of these, actions whose item had not occurred in the log before (always misses).
+        recall_miss: Of these, actions whose item was neither among the candidates when asked nor
+            among the unmet items at the list's end.
+        never_seen: Of these, actions whose item had not occurred in the log before. Always misses,
+            but for items of which the catalogue had told.
         popular_served: Of these, actions whose user had no list of their own.
     """
 

@@ -98,7 +98,8 @@ class ItemTally:
         self._sources.update(asked.by_source)
         self._models.update(asked.by_model)
         self._counts["evaluated"] += 1
-        self._counts["recall_miss"] += not asked.is_candidate
+        # A list's last places hold items that nobody has met, which are no candidates.
+        self._counts["recall_miss"] += not (asked.is_candidate or asked.in_list)
         self._counts["never_seen"] += verdict.is_never_seen
         self._counts["popular_served"] += verdict.is_popular
         self._recommended.update(verdict.served_items)

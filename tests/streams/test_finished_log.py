@@ -6,7 +6,7 @@ from featurestore.events import CatalogueItem, Event, ItemId, encode_event
 from streams.config import Config, config_of
 from streams.event_file import EventFileError
 from streams.finished_log import FinishedLog, log_of, read_log
-from streams.item_log import item_log_of, read_item_file
+from streams.item_log import digest_of, item_log_of, read_item_file
 from tests.streams.stream_events import START_MS, click, visit
 
 CONTEXT = config_of({"side": {"context": ["device", "hour", "never"]}})
@@ -75,3 +75,12 @@ def test_a_file_of_items_is_read_and_one_of_something_else_is_refused(tmp_path: 
     items.write_bytes(b'{"title":"no id"}\n')
     with pytest.raises(EventFileError, match="no record of an item"):
         read_item_file(items, Config().side)
+
+
+def test_a_catalogue_has_one_digest_however_its_records_and_their_names_are_ordered() -> None:
+    first = CatalogueItem(item_id=ItemId("a"), attributes={"x": 1, "y": 2})
+    same = CatalogueItem(item_id=ItemId("a"), attributes={"y": 2, "x": 1})
+    other, another = CatalogueItem(item_id=ItemId("b")), CatalogueItem(item_id=ItemId("c"))
+
+    assert digest_of([first, other]) == digest_of([other, same])
+    assert digest_of([first, other]) != digest_of([first, another])

@@ -122,6 +122,14 @@ def test_a_catalogue_is_named_in_the_result(events_file: Path, tmp_path: Path) -
     assert decode_result(out.read_bytes()).items_digest == digest_of(read_items(items))
 
 
+def test_attributes_that_nothing_tells_are_refused(events_file: Path) -> None:
+    arguments = ["evaluate", str(events_file), "--train-every", "60"]
+    done = CliRunner().invoke(_headrace, [*arguments, "--set", "trainer.reads_attributes=true"])
+
+    assert done.exit_code == 2
+    assert "add --items FILE" in " ".join(done.output.split())
+
+
 def test_a_catalogue_that_is_none_is_refused(events_file: Path) -> None:
     arguments = ["evaluate", str(events_file), "--items", str(events_file)]
     done = CliRunner().invoke(_headrace, arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -149,7 +150,9 @@ def test_runs_over_other_logs_or_other_events_are_refused() -> None:
 
 
 def test_the_page_shows_every_figure_with_its_picture_and_nothing_unescaped() -> None:
-    runs = {"<old>": of_places(PLACES), "new": of_places(np.maximum(PLACES - 5, 0))}
+    new = of_places(np.maximum(PLACES - 5, 0))
+    told = msgspec.structs.replace(new, items_digest="0123456789abcdef")
+    runs = {"<old>": of_places(PLACES), "new": told}
     comparison = compare(runs)
     svg = picture(runs, comparison)
 
@@ -160,6 +163,8 @@ def test_the_page_shows_every_figure_with_its_picture_and_nothing_unescaped() ->
     assert "<old>" not in shown
     assert "&lt;old&gt;" in shown
     assert "a.b=&lt;1&gt;" in shown
+    assert "<td>none</td>" in shown
+    assert "<td>01234567</td>" in shown
     value = comparison.lists[1].differences["served MRR@20"].value
     assert f"{value:+.4f}" in shown
     assert not any(outside in shown for outside in ("src=", "<link", "<script", "url(http"))
