@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Final, TypeVar
+
+from prometheus_client import Histogram
 
 T = TypeVar("T")
 
@@ -24,6 +27,7 @@ async def until_answered(
     transient: type[Exception],
     max_pause_s: float,
     on_fault: Callable[[], None],
+    durations: Histogram | None = None,
 ) -> T:
     """Return what `call` returns, after as many attempts as it takes.
 
@@ -32,11 +36,13 @@ async def until_answered(
         transient: What it raises when another attempt may succeed; anything else goes through.
         max_pause_s: Longest pause between two attempts.
         on_fault: Called for every failed attempt; counts it.
+        durations: Observes how long each attempt takes, in seconds.
     """
     pause_s = FIRST_PAUSE_S
     while True:
         try:
-            return await call()
+            with durations.time() if durations else nullcontext():
+                return await call()
         except transient as error:
             on_fault()
             logger.warning("Waiting %.2f s for a service that is away: %s", pause_s, error)

@@ -96,16 +96,10 @@ class WorkerStore:
                 )
 
     async def _ask(self, command: str, call: Callable[[], Awaitable[T]]) -> T:
-        """Call until answered; only the attempt that succeeds is timed as well as the others."""
-        durations = self._accounts.metrics.redis.command_duration.of(command)
-
-        async def timed() -> T:
-            with durations.time():
-                return await call()
-
         return await until_answered(
-            timed,
+            call,
             transient=StoreUnavailable,
             max_pause_s=self._max_pause_s,
             on_fault=self._accounts.store_failed,
+            durations=self._accounts.metrics.redis.command_duration.of(command),
         )
