@@ -62,8 +62,8 @@ class TrainingConfig:
     calibration_learning_rate: float = 1e-2
     epochs: int = 1
     chunk_rows: int = 10_000
-    first_targets: int = 300_000
-    max_first_epochs: int = 10
+    first_targets: int = 600_000
+    max_first_epochs: int = 12
     first_chunk_rows: int = 2_000
     max_batch_tokens: int = 1024
     replay_fraction: float = 0.25

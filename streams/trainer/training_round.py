@@ -36,7 +36,7 @@ from streams.trainer.training_data import TrainingData
 logger = logging.getLogger(__name__)
 
 _HIT_AT: Final = 20
-_PATIENCE: Final = 2
+_PATIENCE: Final = 3
 
 
 class Trained(StrEnum):
@@ -175,8 +175,8 @@ class TrainingRound:
     ) -> tuple[TrainingState, TrainingConfig] | None:
         """Return what has learned all but the held-out actions, and how; None if stopped.
 
-        A first training goes on until two passes have not made it better on these, and is as it was
-        before them. Where what is liked does not last, one is best; where tastes last, many.
+        A first training goes on until three passes have not made it better on these, and is as it
+        was before them. Where what is liked does not last, one is best; where tastes last, many.
         """
         state = best = self._warm_state()
         training, best_mrr, num_best, num_passes = self._training, -1.0, 0, 0

@@ -153,7 +153,7 @@ def test_a_first_round_passes_over_what_teaches_nothing_no_more_than_it_must(des
     )
     training = chance.round(TrainingConfig(replay_fraction=0.0))
     assert training.run(is_stopped=never) is Trained.PROMOTED
-    # Ten passes would be 10,000; what chance alone can teach ends after some of them.
+    # Twelve passes would be 12,000; what chance alone can teach ends after some of them.
     assert chance.sample("recsys_trainer_sequences_total") < 8_000
 
 
