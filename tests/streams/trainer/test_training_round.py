@@ -140,21 +140,28 @@ def test_a_first_round_learns_a_small_log_again_and_again_and_later_ones_once(de
     assert desk.sample("recsys_trainer_sequences_total") in (3_800, 4_000)
 
 
-def test_a_first_round_passes_over_what_teaches_nothing_no_more_than_it_must(desk: Desk) -> None:
-    generator = np.random.default_rng(3)
-    chance = Desk(desk.folder)
-    chance.read(
-        [
-            action(
-                f"u{number // 5}", f"i{generator.integers(NUM_ITEMS)}", START_MS + 1_000 * number
-            )
-            for number in range(1_000)
-        ]
-    )
-    training = chance.round(TrainingConfig(replay_fraction=0.0))
-    assert training.run(is_stopped=never) is Trained.PROMOTED
-    # Twelve passes would be 12,000; what chance alone can teach ends after some of them.
-    assert chance.sample("recsys_trainer_sequences_total") < 8_000
+def test_a_first_round_passes_over_what_teaches_nothing_no_more_than_it_must(
+    tmp_path: Path,
+) -> None:
+    """Over all twelve times would be 12,000; which looks at chance come out well is chance, too."""
+    learned: list[float] = []
+    for seed in range(3, 7):
+        generator, chance = np.random.default_rng(seed), Desk(tmp_path / str(seed))
+        chance.read(
+            [
+                action(
+                    f"u{number // 5}",
+                    f"i{generator.integers(NUM_ITEMS)}",
+                    START_MS + 1_000 * number,
+                )
+                for number in range(1_000)
+            ]
+        )
+        training = chance.round(TrainingConfig(replay_fraction=0.0))
+        assert training.run(is_stopped=never) is Trained.PROMOTED
+        learned.append(chance.sample("recsys_trainer_sequences_total"))
+
+    assert np.mean(learned) < 8_000
 
 
 def test_a_warm_round_trains_the_new_rows_and_replays_a_share(
