@@ -23,7 +23,7 @@ import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 
 from models.bundle import Bundle, load_bundle
-from models.encoder import BUNDLE_KIND
+from models.encoder import BUNDLE_KIND, side_read_by
 from models.gate import GateConfig, Verdict, judge
 from models.transformer.bundling import Provenance, restore_state, write_state
 from models.transformer.evaluation import TargetRanks, rank_targets
@@ -39,7 +39,7 @@ from streams.trainer.training_round import TrainingRound
 
 def shuffled(bundle: Bundle, folder: Path, config: Config) -> Bundle:
     """The bundle with its item vectors dealt out at random."""
-    state = restore_state(bundle, learning_rate=0.0)
+    state = restore_state(bundle, learning_rate=0.0, side=side_read_by(bundle))
     order = np.random.default_rng(1).permutation(len(bundle.item_ids)) + 1
     # Without attributes, which would speak for the items all the same.
     state.adopt(state.item_ids, {})
@@ -85,7 +85,7 @@ def judged(candidate: Bundle, incumbent: Bundle, data: TrainingData) -> Verdict:
 
 def _ranks(bundle: Bundle, data: TrainingData, from_row: int) -> TargetRanks:
     history = data.history
-    state = restore_state(bundle, learning_rate=0.0)
+    state = restore_state(bundle, learning_rate=0.0, side=data.side)
     vectors = state.item_vectors()[1:].numpy()
     state.adopt(history.item_ids, first_vectors(history, state.item_ids, vectors))
     return rank_targets(
@@ -101,6 +101,7 @@ class _Log:
         self.data = TrainingData(
             config.online,
             topic_id=identify_topic(config.kafka.brokers, topic).topic_id,
+            side=config.side,
             capacity=config.trainer.max_actions,
             counter_rows=config.trainer.counter_actions,
         )

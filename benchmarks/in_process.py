@@ -64,7 +64,11 @@ class InProcess:
         self._system = OneProcess(config)
         self.live = self._system.live
         self.data = TrainingData(
-            config.online, topic_id=TOPIC_ID, capacity=1_000_000, counter_rows=200_000
+            config.online,
+            topic_id=TOPIC_ID,
+            side=config.side,
+            capacity=1_000_000,
+            counter_rows=200_000,
         )
         self._config = config
         self._folder = folder

@@ -11,7 +11,7 @@ log-scores times the weights that the graph returns with the query:
 The time until the action being predicted is unknown when a list is computed, so it is no input,
 neither here nor in training. What is known is the event that caused the list: after an action the
 request gap is 0 ("now"); after a visit it is the time from the last action to that visit. Training
-derives the same number from the log's visits.
+derives the same number from the log's visits. The contexts that the bundle reads are that event's.
 
 Shape letters: B users, L tokens, I item vector width, N items of the bundle, A action types.
 """
@@ -27,6 +27,7 @@ import numpy.typing as npt
 from models.bundle import WEIGHTS, Bundle, BundleRefused, load_bundle
 from models.encoder_inputs import ActionSequence, EncoderInputs, encoder_inputs, user_buckets
 from models.onnx_session import session_of
+from models.side_features import NO_SIDE, SideFeatures, context_rows, side_of
 
 BUNDLE_KIND: Final = "transformer"
 
@@ -50,12 +51,26 @@ class EncodedQueries:
     action_chance_BA: npt.NDArray[np.float32]
 
 
+def side_read_by(bundle: Bundle) -> SideFeatures:
+    """Return which contexts a bundle's encoder reads.
+
+    Raises:
+        BundleRefused: they are of another version.
+    """
+    told = bundle.config.settings.get("side")
+    try:
+        return NO_SIDE if told is None else side_of(told)
+    except (TypeError, ValueError) as error:
+        raise BundleRefused(f"{bundle.folder}: contexts of another version ({error})") from error
+
+
 class SequenceEncoder:
     """A bundle's user encoder and item matrix, ready to serve on one thread.
 
     Attributes:
         bundle: where it came from.
         vectors_NI: unit vector of each item of the bundle, in the bundle's order; float32.
+        side: which contexts the encoder reads.
     """
 
     def __init__(self, bundle: Bundle, *, key_of: Callable[[str], int]) -> None:
@@ -77,6 +92,7 @@ class SequenceEncoder:
         self._length = int(settings["length"])
         self._num_user_buckets = int(settings["num_user_buckets"])
         self._target_action = int(settings["target_action"])
+        self.side = side_read_by(bundle)
         matrix = bundle.arrays(WEIGHTS)["items"].astype(np.float32)
         if matrix.shape != (len(bundle.item_ids) + 1, int(settings["item_width"])):
             raise BundleRefused(
@@ -132,11 +148,15 @@ class SequenceEncoder:
         )
 
     def _run(self, batch: Sequence[ActionSequence]) -> list[npt.NDArray[np.float32]]:
-        return self.run(self.inputs(batch))
+        return self.run(self.inputs(batch), [sequence.contexts for sequence in batch])
 
-    def run(self, inputs: EncoderInputs) -> list[npt.NDArray[np.float32]]:
-        """Return the graph's three outputs for token codes."""
+    def run(
+        self, inputs: EncoderInputs, contexts: Sequence[Sequence[int]]
+    ) -> list[npt.NDArray[np.float32]]:
+        """Return the graph's three outputs for token codes and, of each user, context codes."""
+        told = {"context_BC": context_rows(contexts, self.side)} if self.side.context else {}
         feed = {
+            **told,
             "item_BLI": self._matrix[inputs.item_BL],
             "action_BL": inputs.action_BL,
             "gap_BL": inputs.gap_BL,

@@ -76,6 +76,7 @@ class ActionSequence:
         user: `hash_user` of the user id.
         request_gap_s: seconds from the last action to the visit that caused the list; 0 where the
             last action itself caused it. Never the time until now: see `models.encoder`.
+        contexts: of the event that caused the list, as `SideFeatures.context_codes`; may be empty.
     """
 
     keys: npt.NDArray[np.uint64]
@@ -83,6 +84,7 @@ class ActionSequence:
     times_s: npt.NDArray[np.int64]
     user: int
     request_gap_s: int = 0
+    contexts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,32 +1,25 @@
 """What has every user done, in order, as compactly as the trainer needs it?
 
 The history is the trainer's own copy of the actions in the examples log: one row an action, in log
-order, integer-coded, 22 bytes a row. It names the examples offset it stands for, so that a
+order, integer-coded, 21 bytes a row. It names the examples offset it stands for, so that a
 restarted trainer goes on from there and never reads the log twice.
 
-A history of a finished log may also hold side features (`models.side_features`): what the catalogue
-says of the items, and of each row in which context its list was made. The trainer's may be
-told of the items before each training, and never of contexts. None of it is saved.
+A history may also hold side features (`models.side_features`): of each row when and in which
+context its list was made, in 4 bytes a row and one for each name, and of the items what the
+catalogue says, which is told before each training and not saved.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from copy import copy
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from models.encoder_inputs import hash_user
-from models.errors import ModelError
-from models.side_features import NO_SIDE, SideFeatures, attribute_matrix
+from models.side_features import NO_SIDE, SideFeatures, attribute_matrix, side_of
 
-_FORMAT: Final = "headrace-history/1"
 _COLUMNS: Final[dict[str, type[np.generic]]] = {
     "users": np.uint64,
     "items": np.int32,
@@ -36,10 +29,6 @@ _COLUMNS: Final[dict[str, type[np.generic]]] = {
 }
 _SIDE_COLUMNS: Final[dict[str, type[np.generic]]] = {"asked_s": np.uint32, "contexts": np.uint8}
 _NO_ITEM: Final = -1
-
-
-class HistoryRefused(ModelError, ValueError):
-    """A saved history is damaged or of another format; delete it and read the log again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,56 +207,71 @@ class History:
         earlier._code_of = {item: code for code, item in enumerate(earlier.item_ids)}  # noqa: SLF001
         return earlier
 
-    def save(self, path: Path) -> None:
-        """Write everything but side features to one safetensors file, atomically."""
-        arrays = {name: self._column(name).copy() for name in _COLUMNS}
-        arrays["pending_users"] = np.fromiter(self._pending_visits.keys(), np.uint64)
-        arrays["pending_visits_s"] = np.fromiter(self._pending_visits.values(), np.uint32)
-        header = {
-            "format": _FORMAT,
-            "state": json.dumps(
-                {
-                    "capacity": self.capacity,
-                    "offset": self.offset,
-                    "first_row": self.first_row,
-                    "item_ids": self.item_ids,
-                }
-            ),
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return copies of the columns, and what is pending; for `restore`, with `facts`."""
+        return {
+            **{name: self._column(name).copy() for name in self._dtypes},
+            "pending_users": np.fromiter(self._pending_visits.keys(), np.uint64),
+            "pending_visits_s": np.fromiter(self._pending_visits.values(), np.uint32),
         }
-        header["sha256"] = _digest(header["state"], arrays)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(save(arrays, header))
-        partial.replace(path)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is to be kept beside the arrays, for JSON; attributes are not kept."""
+        return {
+            "capacity": self.capacity,
+            "offset": self.offset,
+            "first_row": self.first_row,
+            "item_ids": self.item_ids,
+            "side": None if self.side is None else asdict(self.side),
+        }
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a saved history.
+    def restore(
+        cls,
+        facts: Mapping[str, Any],
+        arrays: Mapping[str, npt.NDArray[Any]],
+        *,
+        side: SideFeatures | None,
+    ) -> Self:
+        """Return the history of which these are the `facts` and `arrays`.
 
-        Raises:
-            HistoryRefused: the file is damaged or of another format.
+        Args:
+            facts: of the history.
+            arrays: of the history.
+            side: which side features there are now. Contexts that it told in other codes, or not at
+                all, are untold of its rows.
         """
-        try:
-            with safe_open(path, framework="numpy") as file:
-                header = file.metadata() or {}
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise HistoryRefused(f"{path}: not a readable history ({error})") from error
-        if header.get("format") != _FORMAT:
-            found = header.get("format")
-            raise HistoryRefused(f"{path}: format {found!r} found, {_FORMAT!r} expected")
-        if header.get("sha256") != _digest(header.get("state", ""), arrays):
-            raise HistoryRefused(f"{path}: the content does not match its digest; delete the file")
-        state = json.loads(header["state"])
-        history = cls(state["capacity"])
-        history.offset = state["offset"]
-        history.first_row = state["first_row"]
-        history.item_ids = state["item_ids"]
+        history = cls(facts["capacity"], side=side)
+        history.offset = facts["offset"]
+        history.first_row = facts["first_row"]
+        history.item_ids = facts["item_ids"]
         history._code_of = {item: code for code, item in enumerate(history.item_ids)}
         history._pending_visits = dict(
             zip(arrays["pending_users"].tolist(), arrays["pending_visits_s"].tolist(), strict=True)
         )
-        history._adopt_columns(arrays)
+        told = NO_SIDE if facts["side"] is None else side_of(facts["side"])
+        history._adopt_columns(
+            {
+                name: arrays[name] if name in _COLUMNS else history._told(name, arrays, told)
+                for name in history._dtypes
+            }
+        )
         return history
+
+    def _told(
+        self, name: str, arrays: Mapping[str, npt.NDArray[Any]], before: SideFeatures
+    ) -> npt.NDArray[Any]:
+        """Return a column of side features as of `self.side`, from one as of another."""
+        column = self._blank(name, len(arrays["users"]))
+        if name not in arrays:
+            return column
+        if name != "contexts":
+            return arrays[name]
+        now = self.side or NO_SIDE
+        for place, context in enumerate(now.context):
+            if context in before.context and before.num_context_codes == now.num_context_codes:
+                column[:, place] = arrays[name][:, before.context.index(context)]
+        return column
 
     def _adopt_columns(self, columns: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take over columns, with room for more rows."""
@@ -336,11 +340,3 @@ class History:
         self._pending_visits = {
             user: time_s for user, time_s in self._pending_visits.items() if time_s >= oldest_s
         }
-
-
-def _digest(state: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
-    digest = hashlib.sha256(state.encode())
-    for name, array in sorted(arrays.items()):
-        digest.update(str((name, array.dtype, array.shape)).encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

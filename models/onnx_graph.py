@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 _OPSET: Final = 20
 _IR_VERSION: Final = 10
 _NORM_EPSILON: Final = 1e-5
+_CONTEXTS: Final = "contexts.vectors"
 
 FLOAT: Final = TensorProto.FLOAT
 """What a `Cast` to float32 is told."""
@@ -80,18 +81,21 @@ class OnnxGraph:
         """Return a weight of the network."""
         return self._weights[name]
 
-    def has(self, name: str) -> bool:
-        """Return whether the network has such a weight."""
-        return name in self._weights
+    @property
+    def reads_contexts(self) -> bool:
+        """Whether the network has vectors of contexts."""
+        return _CONTEXTS in self._weights
 
     def embed(self, name: str, rows: str) -> str:
         """Look rows up in an embedding."""
         return self.op("Gather", self.constant(self.weight(f"{name}.weight")), rows)
 
-    def context(self, name: str) -> str:
-        """Look up the vectors of `CONTEXT_PORT`, side by side."""
-        vectors = self.constant(self.weight(name))
-        return self.op("Flatten", self.op("Gather", vectors, CONTEXT_PORT.name))
+    def contexts(self, *, are_added: bool = False) -> str:
+        """Look up the vectors of `CONTEXT_PORT`, side by side or their sum."""
+        vectors_BCX = self.op("Gather", self.constant(self.weight(_CONTEXTS)), CONTEXT_PORT.name)
+        if are_added:
+            return self.op("ReduceSum", vectors_BCX, self.ints(1), keepdims=0)
+        return self.op("Flatten", vectors_BCX)
 
     def rows(self, codes: str, matrix: npt.NDArray[np.float32]) -> str:
         """Look rows of a matrix up; the code -1 stands for zeros."""

@@ -69,6 +69,11 @@ class SideFeatures:
         """Whether there is anything that a model may know of the moment that a list is made at."""
         return self.clock or bool(self.context)
 
+    @property
+    def context_meaning(self) -> tuple[tuple[str, ...], int]:
+        """What context codes depend on: equal ones mean the same."""
+        return self.context, self.num_context_codes
+
     def without_moments(self) -> SideFeatures:
         """Return what is left to models that know nothing of moments."""
         return replace(self, context=(), clock=False)

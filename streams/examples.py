@@ -58,8 +58,9 @@ class ActionRow(msgspec.Struct, frozen=True, array_like=True, tag="a", gc=False)
     Positional, because most events are one: by keywords a row costs twice as much.
 
     `item` is `NO_ITEM` for an action without one. `previous` is uint64[K]. `is_label` says that the
-    action is the positive of the click head, `weight` > 0 that it is positive. `context` holds the
-    values that the counters by context learn from, by name. `is_counted` is false where the user
+    action is the positive of the click head, `weight` > 0 that it is positive. `context` holds what
+    anybody learns of the event's context, by name: the models what `side.context` names, of a
+    positive action the counters by context theirs, too. `is_counted` is false where the user
     has acted upon the item so often of late that nothing counts it any more. `value` is a label
     action's own, a watch time say; None where it has none, and for all other actions.
     """
@@ -80,11 +81,15 @@ class ActionRow(msgspec.Struct, frozen=True, array_like=True, tag="a", gc=False)
 
 
 class VisitRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="v", gc=False):
-    """A page was opened: nothing to learn, but the trainer and the partition's clock see it."""
+    """A page was opened: nothing to learn, but the trainer and the partition's clock see it.
+
+    `context` as in an `ActionRow`.
+    """
 
     offset: int
     ts_ms: int
     user_id: str
+    context: dict[str, str] = {}
 
 
 class SlateRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="s", gc=False):

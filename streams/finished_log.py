@@ -21,6 +21,7 @@ import numpy.typing as npt
 from featurestore.actions import Effect
 from featurestore.events import Action, EventRefused, Impression, decode_event
 from models.history import History, HistoryEvent
+from models.moments import Moments
 from models.side_features import SideFeatures
 from streams.config import Config
 from streams.engine import UnreadableTopicError, read_to_end
@@ -157,9 +158,7 @@ def _rows(
     A user's list is made at each action and each visit. What it knew of the moment is known of the
     next action: never what that action itself says.
     """
-    table, side = config.action_table(), config.side
-    nothing = (0, (0,) * len(side.context))
-    made_at: dict[str, tuple[int, tuple[int, ...]]] = {}
+    table, moments = config.action_table(), Moments(config.side)
     for value in values:
         digest.update(value)
         try:
@@ -169,13 +168,11 @@ def _rows(
             continue
         if isinstance(event, Impression):
             continue
+        made_at = moments.pass_on(event.user_id, event.ts_ms // 1000, event.context)
         if isinstance(event, Action) and event.item_id is not None:
             spec = table.spec(event.action)
             if spec.effect is Effect.POSITIVE:
-                asked_s, contexts = made_at.get(event.user_id, nothing)
-                yield _Row(event.ts_ms, event.user_id, spec.code, event.item_id, asked_s, contexts)
-        at_s = event.ts_ms // 1000
-        made_at[event.user_id] = (at_s, side.context_codes(event.context, at_s))
+                yield _Row(event.ts_ms, event.user_id, spec.code, event.item_id, *made_at)
 
 
 def _carried(rows: Sequence[_Row], side: SideFeatures) -> tuple[SideFeatures, list[int]]:

@@ -125,7 +125,7 @@ class BagAutoencoder(nn.Module):
         times = [torch.from_numpy(moment.clock_U4), age_U1, age_U1.sqrt()]
         if self.contexts is None:
             return torch.cat(times, 1)
-        return torch.cat([self.contexts(torch.from_numpy(moment.context_UC)), *times], 1)
+        return torch.cat([self.contexts(torch.from_numpy(moment.context_UC)).flatten(1), *times], 1)
 
     def graph(self) -> bytes:
         """Return the serving graph, to scores_BN.
@@ -144,7 +144,7 @@ class BagAutoencoder(nn.Module):
             inputs = CLOCK_PORT.name
             ports.append(CLOCK_PORT)
             if self.contexts is not None:
-                inputs = graph.op("Concat", graph.context("contexts.vectors"), inputs, axis=1)
+                inputs = graph.op("Concat", graph.contexts(), inputs, axis=1)
                 ports.append(CONTEXT_PORT)
             # Ages of 0 are no inputs.
             matrix = graph.constant(weights["moment.weight"][:, :-_NUM_AGES].T)

@@ -97,17 +97,18 @@ def id_dropout_mask(
 
 
 class ContextVectors(nn.Module):
-    """A vector for each context code; all zero at first, and those that never come stay so."""
+    """A vector for each context code; all zero at first, those that never come and 0's for good."""
 
     def __init__(self, side: SideFeatures, width: int) -> None:
         super().__init__()
-        num_rows = len(side.context) * (1 + side.num_context_codes)
-        self.vectors = nn.Parameter(torch.zeros(num_rows, width))
+        self._num_codes = 1 + side.num_context_codes
+        self.vectors = nn.Parameter(torch.zeros(len(side.context) * self._num_codes, width))
 
     def forward(self, context_BC: Tensor) -> Tensor:
-        """Return the vectors of each moment's contexts side by side, `[B, C * X]`.
+        """Return the vectors of each moment's contexts, `[B, C, X]`.
 
         Args:
             context_BC: as `models.side_features.context_rows`; int64.
         """
-        return functional.embedding(context_BC, self.vectors).flatten(1)
+        is_told_BC = context_BC % self._num_codes > 0
+        return functional.embedding(context_BC, self.vectors) * is_told_BC[..., None]

@@ -140,7 +140,7 @@ class TwoTowerNetwork(nn.Module):
         known_BX = torch.cat([pooled_BX, user_BX], 1)
         if self.contexts is not None:
             assert context_BC is not None, "the feed has what the network reads"
-            known_BX = torch.cat([known_BX, self.contexts(context_BC)], 1)
+            known_BX = torch.cat([known_BX, self.contexts(context_BC).flatten(1)], 1)
         vector_BI = self.out(functional.relu(self.hidden(known_BX))) + self.skip(known_BX)
         return functional.normalize(vector_BI, dim=-1)
 
@@ -165,7 +165,7 @@ class TwoTowerNetwork(nn.Module):
             Port("user_B", ("batch",), is_whole=True),
         ]
         if self.contexts is not None:
-            known.append(graph.context("contexts.vectors"))
+            known.append(graph.contexts())
             ports.append(CONTEXT_PORT)
         known_BX = graph.op("Concat", *known, axis=1)
         hidden_BM = graph.op("Relu", graph.linear("hidden", known_BX))

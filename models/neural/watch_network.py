@@ -145,7 +145,7 @@ class WatchNetwork(nn.Module):
         known = [vector_BI]
         if self.contexts is not None:
             assert context_BC is not None, "the feed has what the network reads"
-            known.append(self.contexts(context_BC))
+            known.append(self.contexts(context_BC).flatten(1))
         vector_BI = torch.cat([*known, age_B1, age_B1.sqrt()], 1)
         for layer in self.tower:
             vector_BI = functional.relu(layer(vector_BI))
@@ -167,7 +167,7 @@ class WatchNetwork(nn.Module):
         vector_BI = graph.op("Squeeze", mean_B1I, graph.ints(1))
         ports = [Port("item_BK", ("batch", self.config.length), is_whole=True)]
         if self.contexts is not None:
-            vector_BI = graph.op("Concat", vector_BI, graph.context("contexts.vectors"), axis=1)
+            vector_BI = graph.op("Concat", vector_BI, graph.contexts(), axis=1)
             ports.append(CONTEXT_PORT)
         for layer in range(self.config.num_layers):
             vector_BI = graph.op("Relu", graph.linear(f"tower.{layer}", vector_BI))

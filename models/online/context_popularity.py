@@ -105,9 +105,10 @@ class ContextPopularity:
 
     def rows(self, context: Mapping[str, object]) -> tuple[int, ...]:
         """The row of each configured feature's value, `ABSENT` where the event has none."""
+        told = map(context.get, self._config.names)
         return tuple(
-            self._row(position, str(context[name])) if name in context else ABSENT
-            for position, name in enumerate(self._config.names)
+            ABSENT if value is None else self._row(position, str(value))
+            for position, value in enumerate(told)
         )
 
     def _row(self, position: int, text: str) -> int:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from models.bundle import OPTIMIZER, WEIGHTS, Bundle, BundleConfig, BundleRefused, write_bundle
-from models.encoder import BUNDLE_KIND
+from models.encoder import BUNDLE_KIND, side_read_by
+from models.side_features import SideFeatures
 from models.transformer.export import encoder_graph
-from models.transformer.network import NetworkConfig
+from models.transformer.network import CONTEXTS, NetworkConfig
 from models.transformer.state import TrainingState
 
 _SIZES: Final = frozenset(field.name for field in fields(NetworkConfig))
@@ -51,7 +52,11 @@ def write_state(
             cutoff_offset=provenance.cutoff_offset,
             cutoff_ms=provenance.cutoff_ms,
             metrics=provenance.metrics,
-            settings={**asdict(state.network.config), "target_action": target_action},
+            settings={
+                **asdict(state.network.config),
+                "side": asdict(state.network.side),
+                "target_action": target_action,
+            },
         ),
         item_ids=state.item_ids,
         weights=weights,
@@ -60,8 +65,13 @@ def write_state(
     )
 
 
-def restore_state(bundle: Bundle, *, learning_rate: float) -> TrainingState:
+def restore_state(bundle: Bundle, *, learning_rate: float, side: SideFeatures) -> TrainingState:
     """Return the training state that a bundle was written from, to warm-start from.
+
+    Args:
+        bundle: checked.
+        learning_rate: of the network's weights.
+        side: which contexts there are now. Where the bundle reads others, all are learned anew.
 
     Raises:
         BundleRefused: the bundle is of another kind, or has changed since it was checked.
@@ -71,13 +81,17 @@ def restore_state(bundle: Bundle, *, learning_rate: float) -> TrainingState:
             f"{bundle.folder}: kind {bundle.config.kind!r} found, {BUNDLE_KIND!r} expected"
         )
     sizes = {name: value for name, value in bundle.config.settings.items() if name in _SIZES}
+    weights = bundle.arrays(WEIGHTS)
+    if side_read_by(bundle).context_meaning != side.context_meaning:
+        weights.pop(f"network.{CONTEXTS}", None)
     try:
         return TrainingState.restore(
             NetworkConfig(**sizes),
             bundle.item_ids,
-            bundle.arrays(WEIGHTS),
+            weights,
             bundle.arrays(OPTIMIZER),
             learning_rate=learning_rate,
+            side=side,
         )
     except (KeyError, RuntimeError, TypeError) as error:
         raise BundleRefused(

@@ -115,7 +115,9 @@ def _queries(state: TrainingState, unit: Tensor, batch: Batch) -> tuple[Tensor, 
     )
     state_PM = hidden_BLM.flatten(0, 1)[torch.from_numpy(batch.position_P)]
     gap_P = torch.from_numpy(batch.request_gap_P)
-    query_PI, weight_P3 = network.queries(state_PM, gap_P, torch.from_numpy(batch.action_P))
+    query_PI, weight_P3 = network.queries(
+        state_PM, gap_P, torch.from_numpy(batch.action_P), torch.from_numpy(batch.context_PC)
+    )
     return query_PI, weight_P3
 
 

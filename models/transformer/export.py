@@ -13,12 +13,9 @@ from typing import Final
 import numpy as np
 
 from models.encoder_inputs import NUM_ACTIONS
-from models.onnx_graph import Arrays, OnnxGraph, Port
+from models.onnx_graph import CONTEXT_PORT, Arrays, OnnxGraph, Port
 from models.transformer.attention import MASKED
 from models.transformer.network import NUM_COUNTERS, TIME_SCALES_S, NetworkConfig
-
-CONTEXT_VECTORS: Final = "contexts.vectors"
-"""The weights of a network that reads contexts."""
 
 _PER_SEQUENCE: Final = ("user_B", "length_B", "request_gap_B", "target_action_B")
 
@@ -27,8 +24,8 @@ def encoder_graph(config: NetworkConfig, weights: Arrays) -> bytes:
     """Return the serving graph of `Network.encode`, `queries` and `action_logits`.
 
     Inputs: item_BLI, action_BL, gap_BL, time_BL, user_B, length_B, request_gap_B, target_action_B,
-    as `models.encoder_inputs` makes them. Outputs: query_BI (all scales included),
-    counter_weight_B3 and action_chance_BA.
+    as `models.encoder_inputs` makes them, and, where the network reads contexts, context_BC.
+    Outputs: query_BI (all scales included), counter_weight_B3 and action_chance_BA.
 
     Args:
         config: the network's sizes.
@@ -48,10 +45,10 @@ def encoder_graph(config: NetworkConfig, weights: Arrays) -> bytes:
         hidden = _block(graph, config, f"blocks.{number}.", hidden, last_B1 if is_last else None)
     state_BM = graph.norm("final_norm", graph.op("Squeeze", hidden, graph.ints(1)))
     _heads(graph, config, state_BM)
-    return graph.serialise("user_encoder", *_ports(config))
+    return graph.serialise("user_encoder", *_ports(config, reads_contexts=graph.reads_contexts))
 
 
-def _ports(config: NetworkConfig) -> tuple[list[Port], list[Port]]:
+def _ports(config: NetworkConfig, *, reads_contexts: bool) -> tuple[list[Port], list[Port]]:
     """Return the graph's inputs and outputs."""
     sequence = ("batch", "length")
     inputs = [
@@ -60,6 +57,7 @@ def _ports(config: NetworkConfig) -> tuple[list[Port], list[Port]]:
         Port("gap_BL", sequence, is_whole=True),
         Port("time_BL", sequence),
         *(Port(name, ("batch",), is_whole=True) for name in _PER_SEQUENCE),
+        *([CONTEXT_PORT] if reads_contexts else []),
     ]
     outputs = [
         Port("query_BI", ("batch", config.item_width)),
@@ -165,8 +163,8 @@ def _bias(graph: OnnxGraph, config: NetworkConfig, prefix: str, last_B1: str | N
 
 def _heads(graph: OnnxGraph, config: NetworkConfig, state_BM: str) -> None:
     """Add the three outputs."""
-    gap_BG = graph.embed("gap_embedding", "request_gap_B")
-    action_logits = graph.linear("action_head", graph.op("Concat", state_BM, gap_BG, axis=-1))
+    known = graph.op("Concat", state_BM, _request(graph), axis=-1)
+    action_logits = graph.linear("action_head", known)
     graph.op("Softmax", action_logits, axis=-1, output="action_chance_BA")
     asked = what_is_asked(graph, state_BM, "target_action_B")
     graph.op("Identity", graph.linear("counter_head", asked), output="counter_weight_B3")
@@ -175,10 +173,16 @@ def _heads(graph: OnnxGraph, config: NetworkConfig, state_BM: str) -> None:
 
 def what_is_asked(graph: OnnxGraph, state_BM: str, action_B: str) -> str:
     """Return states side by side with their requests and the type of the action asked for."""
-    parts = [state_BM, graph.embed("gap_embedding", "request_gap_B")]
-    if graph.has(CONTEXT_VECTORS):
-        parts.append(graph.context(CONTEXT_VECTORS))
-    return graph.op("Concat", *parts, graph.embed("action_embedding", action_B), axis=-1)
+    action_BA = graph.embed("action_embedding", action_B)
+    return graph.op("Concat", state_BM, _request(graph), action_BA, axis=-1)
+
+
+def _request(graph: OnnxGraph) -> str:
+    """Return what is known of the moments that lists are made at, `[B, G]`."""
+    gap_BG = graph.embed("gap_embedding", "request_gap_B")
+    if not graph.reads_contexts:
+        return gap_BG
+    return graph.op("Add", gap_BG, graph.contexts(are_added=True))
 
 
 def query(graph: OnnxGraph, config: NetworkConfig, asked: str) -> str:

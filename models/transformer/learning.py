@@ -223,13 +223,14 @@ class Learner:
         )
         state_PM = state_BLM.flatten(0, 1)[torch.from_numpy(batch.position_P)]
         request_gap_P = torch.from_numpy(batch.request_gap_P)
+        context_PC = torch.from_numpy(batch.context_PC)
         action_P = torch.from_numpy(batch.action_P)
-        action_logits_PA = network.action_logits(state_PM, request_gap_P)
+        action_logits_PA = network.action_logits(state_PM, request_gap_P, context_PC)
         items_loss = torch.zeros(())
         if len(chosen):
             rows_T = torch.from_numpy(chosen)
             query_PI, weight_P3 = network.queries(
-                state_PM[rows_T], request_gap_P[rows_T], action_P[rows_T]
+                state_PM[rows_T], request_gap_P[rows_T], action_P[rows_T], context_PC[rows_T]
             )
             against = competition(
                 target_P,

@@ -10,14 +10,14 @@ causal blocks with a learned bias of relative position and relative time; from e
 Item vectors live outside the network: the catalogue grows. They are L2-normalised, and so is the
 query before it is divided by the temperature and multiplied by the trust, a share that the state
 itself decides: a network that knows little begins by leaving the order to the counters. The request
-is its gap and, where a log tells them, its contexts. The gap says how long after the last action
-the user came back, which the system knows from a visit; for a target without a visit before it, it
-is "now", in training as in serving. The contexts are those of the event that the list was made at.
-The time until the target is never an input.
+is the vector of its gap and, added to it, those of its contexts. The gap says how long after the
+last action the user came back, which the system knows from a visit; for a target without a visit
+before it, it is "now", in training as in serving. The contexts are those of the event that the list
+was made at; an untold one adds nothing. The time until the target is never an input.
 
 Shape letters: B batch, L tokens (queries), K tokens (keys), H heads, E width of a head, M model
-width, I item vector width, P predicted positions, A action types, C context names, R width of a
-request's vector.
+width, I item vector width, P predicted positions, A action types, C context names, G width of a
+gap's and of a request's vector.
 """
 
 import math
@@ -40,6 +40,9 @@ NUM_COUNTERS: Final = 3
 CALIBRATION: Final = ("counter_head.", "trust_head.")
 """The weights of one input against another, which are learned on targets nothing has seen yet."""
 
+CONTEXTS: Final = "contexts.vectors"
+"""The weights that depend on which contexts there are."""
+
 _FIRST_TRUST: Final = -2.0
 
 TIME_SCALES_S: Final = (30.0, 3600.0)
@@ -60,7 +63,6 @@ class NetworkConfig:
             than the bundle looks in serving.
         id_dropout: share of the items with attributes whose own vector is hidden in a step, so that
             attributes learn to speak alone.
-        context_width: of the vector of each context name.
     """
 
     length: int = 50
@@ -78,7 +80,6 @@ class NetworkConfig:
     user_dropout: float = 0.3
     item_dropout: float = 0.05
     id_dropout: float = 0.02
-    context_width: int = 8
 
     def __post_init__(self) -> None:
         """Refuse sizes that no network can have."""
@@ -179,9 +180,8 @@ class Network(nn.Module):
         """
         super().__init__()
         self.config = config
+        self.side = side
         width = config.model_width
-        request_width = config.gap_width + len(side.context) * config.context_width
-        self.contexts = ContextVectors(side, config.context_width) if side.context else None
         self.action_embedding = nn.Embedding(NUM_ACTIONS + 1, config.action_width)
         self.gap_embedding = nn.Embedding(NUM_GAP_BUCKETS, config.gap_width)
         self.user_embedding = nn.Embedding(config.num_user_buckets, config.user_width)
@@ -191,8 +191,8 @@ class Network(nn.Module):
         self.token = Linear(token_width, width)
         self.blocks = self._body()
         self.final_norm = nn.LayerNorm(width)
-        self.action_head = nn.Linear(width + request_width, NUM_ACTIONS)
-        asked_width = width + request_width + config.action_width
+        self.action_head = nn.Linear(width + config.gap_width, NUM_ACTIONS)
+        asked_width = width + config.gap_width + config.action_width
         self.query_in = Linear(asked_width, 2 * width)
         self.query_out = Linear(2 * width, config.item_width)
         self.counter_head = nn.Linear(asked_width, NUM_COUNTERS)
@@ -203,6 +203,8 @@ class Network(nn.Module):
         with torch.no_grad():
             self.counter_head.bias.copy_(torch.tensor([1.0, 1.0, 0.0]))
             self.trust_head.bias.fill_(_FIRST_TRUST)
+        # Last: nothing else, its place in the optimiser included, depends on which there are.
+        self.contexts = ContextVectors(side, config.gap_width) if side.context else None
 
     def encode(
         self,
@@ -252,8 +254,8 @@ class Network(nn.Module):
         self, state_PM: Tensor, request_gap_P: Tensor, context_PC: Tensor | None = None
     ) -> Tensor:
         """Return the logits of the next action's type, `[P, A]`; arguments as of `queries`."""
-        request_PR = self._requests(request_gap_P, context_PC)
-        logits: Tensor = self.action_head(torch.cat([state_PM, request_PR], -1))
+        request_PG = self._requests(request_gap_P, context_PC)
+        logits: Tensor = self.action_head(torch.cat([state_PM, request_PG], -1))
         return logits
 
     def queries(
@@ -271,17 +273,18 @@ class Network(nn.Module):
             action_P: codes of the actions asked about, int64.
             context_PC: as `models.side_features.context_rows`; read where there are contexts.
         """
-        request_PR = self._requests(request_gap_P, context_PC)
-        asked = torch.cat([state_PM, request_PR, self.action_embedding(action_P)], -1)
+        request_PG = self._requests(request_gap_P, context_PC)
+        asked = torch.cat([state_PM, request_PG, self.action_embedding(action_P)], -1)
         raw_PI = self.query_out(functional.silu(self.query_in(asked)))
         scale_P1 = torch.sigmoid(self.trust_head(asked)) / self.config.temperature
         query_PI = functional.normalize(raw_PI, dim=-1) * scale_P1
         return query_PI, self.counter_head(asked)
 
     def _requests(self, gap_P: Tensor, context_PC: Tensor | None) -> Tensor:
-        """Return what is known of the moments that lists are made at, `[P, R]`."""
+        """Return what is known of the moments that lists are made at, `[P, G]`."""
         gap_PG: Tensor = self.gap_embedding(gap_P)
         if self.contexts is None:
             return gap_PG
         assert context_PC is not None, "what is fed has what the network reads"
-        return torch.cat([gap_PG, self.contexts(context_PC)], -1)
+        request_PG: Tensor = gap_PG + self.contexts(context_PC).sum(1)
+        return request_PG

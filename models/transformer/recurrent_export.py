@@ -9,7 +9,7 @@ from onnx import TensorProto
 
 from models.neural.item_graph import add_scores, rows_of_both
 from models.onnx_graph import CONTEXT_PORT, Arrays, OnnxGraph, Port
-from models.transformer.export import CONTEXT_VECTORS, query, token_states, what_is_asked
+from models.transformer.export import query, token_states, what_is_asked
 from models.transformer.recurrent import RecurrentConfig
 
 # ONNX orders the gates input, output, forget, cell; torch input, forget, cell, output.
@@ -60,7 +60,7 @@ def recurrent_graph(
         [
             *(Port(name, sequence, is_whole=True) for name in ("item_BL", "action_BL", "gap_BL")),
             *(Port(name, each, is_whole=True) for name in ("user_B", "length_B", "request_gap_B")),
-            *([CONTEXT_PORT] if graph.has(CONTEXT_VECTORS) else []),
+            *([CONTEXT_PORT] if graph.reads_contexts else []),
             *more,
         ],
         [scores],

@@ -15,10 +15,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.side_features import NO_SIDE, SideFeatures
 from models.transformer.adam import BETA_1, BETA_2
 from models.transformer.item_attributes import NOT_DESCRIBED, Described, ItemAttributes
 from models.transformer.item_matrix import ItemMatrix
-from models.transformer.network import Network, NetworkConfig
+from models.transformer.network import CONTEXTS, Network, NetworkConfig
 
 _ATTRIBUTES: Final = "attributes."
 
@@ -37,7 +38,13 @@ class TrainingState:
     """
 
     def __init__(
-        self, config: NetworkConfig, item_ids: Sequence[str], *, seed: int, learning_rate: float
+        self,
+        config: NetworkConfig,
+        item_ids: Sequence[str],
+        *,
+        seed: int,
+        learning_rate: float,
+        side: SideFeatures = NO_SIDE,
     ) -> None:
         """Start from random weights.
 
@@ -46,10 +53,11 @@ class TrainingState:
             item_ids: the catalogue, in the history's order.
             seed: of the weights.
             learning_rate: of the network's weights.
+            side: which contexts there are.
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.network = Network(config)
+            self.network = Network(config, side=side)
             vectors = torch.randn(len(item_ids) + 1, config.item_width)
         self.items = ItemMatrix(torch.nn.functional.normalize(vectors, dim=-1))
         self.attributes: ItemAttributes | None = None
@@ -150,14 +158,20 @@ class TrainingState:
         moments: Arrays,
         *,
         learning_rate: float,
+        side: SideFeatures = NO_SIDE,
     ) -> Self:
-        """Return the state that `weights()` and `moments()` were taken from."""
-        state = cls(config, item_ids, seed=0, learning_rate=learning_rate)
+        """Return the state that `weights()` and `moments()` were taken from.
+
+        Without weights of contexts, those of `side` begin anew.
+        """
+        state = cls(config, item_ids, seed=0, learning_rate=learning_rate, side=side)
         tensors = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
         state.items = ItemMatrix(tensors.pop("items"))
-        state.network.load_state_dict(
-            {name.removeprefix("network."): value for name, value in tensors.items()}
-        )
+        network = {name.removeprefix("network."): value for name, value in tensors.items()}
+        num_kept = len(network)
+        if state.network.contexts is not None:
+            network.setdefault(CONTEXTS, state.network.contexts.vectors.detach())
+        state.network.load_state_dict(network)
         told = {
             name.removeprefix(_ATTRIBUTES): array
             for name, array in moments.items()
@@ -175,6 +189,8 @@ class TrainingState:
                 setattr(state.items, path[0], value)
             else:
                 entries.setdefault(int(path[0]), {})[path[1]] = value
+        # Contexts are the network's last weights; moments of others than are kept say nothing.
+        entries = {index: entry for index, entry in entries.items() if index < num_kept}
         if entries:
             groups = state.optimizer.state_dict()["param_groups"]
             state.optimizer.load_state_dict({"state": entries, "param_groups": groups})

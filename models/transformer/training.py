@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import torch
 
 from models.history import History
+from models.side_features import NO_SIDE
 from models.transformer.counters import CounterLog
 from models.transformer.learning import Learner, Progress, TrainingConfig
 from models.transformer.state import TrainingState
@@ -39,8 +40,15 @@ def fit(
     far back as the counters' log goes.
 
     Raises:
-        ValueError: the state's catalogue is not the history's: call `TrainingState.adopt` first.
+        ValueError: the state's catalogue is not the history's (call `TrainingState.adopt` first),
+            or its contexts are not.
     """
+    read, told = state.network.side, history.side or NO_SIDE
+    if read.context and read.context_meaning != told.context_meaning:
+        raise ValueError(
+            f"the state reads contexts as of {read.context_meaning}, the history tells them as of "
+            f"{told.context_meaning}: restore the state with the history's side"
+        )
     if state.item_ids != history.item_ids:
         raise ValueError(
             f"the state knows {len(state.item_ids)} items, the history {len(history.item_ids)}, "

@@ -301,7 +301,7 @@ class _Run:
         if self._trainer is not None:
             self._trainer.take(effects.record, place)
         if self._models is not None:
-            self._models.take(effects.record, place, None if event is None else event.context)
+            self._models.take(effects.record, place)
         if self._delays is not None and event is not None:
             self._delays.take(event, effects)
         for (_, outcome), number in effects.outcomes.items():

@@ -18,9 +18,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from featurestore.events import Context
 from models.bundle import Bundle
 from models.history import History, HistoryEvent
+from models.moments import Moments
 from models.recommender import Recommender
 from models.recommender_source import RecommenderSource
 from models.registry import new_recommender
@@ -63,9 +63,8 @@ class EvaluationModels:
         self._folder = folder
         self._positive_codes = config.action_table().positive_codes
         self._min_actions = config.trainer.min_actions
-        self._side = config.side
         self._history = History(config.trainer.max_actions, side=config.side)
-        self._made_at: dict[str, tuple[int, tuple[int, ...]]] = {}
+        self._moments = Moments(config.side)
         self._learned_row = 0
         self._schedule = TrainingSchedule(config.evaluation.model_interval_s * 1000)
         self._models = {
@@ -74,19 +73,11 @@ class EvaluationModels:
             if name != TRANSFORMER
         }
 
-    def take(self, record: ExamplesRecord, offset: int, context: Context | None) -> None:
-        """Take a record in, and train or swap where its rows' clock says that it is time.
-
-        Args:
-            record: Of one event.
-            offset: Its place.
-            context: The event's.
-        """
+    def take(self, record: ExamplesRecord, offset: int) -> None:
+        """Take a record in, and train or swap where its rows' clock says that it is time."""
         if not self._models:
             return
-        self._history.append(
-            self._events(record, context), from_offset=offset, to_offset=offset + 1
-        )
+        self._history.append(self._events(record), from_offset=offset, to_offset=offset + 1)
         schedule = self._schedule
         schedule.advance(record)
         has_new = self._history.end_row > max(self._learned_row, self._min_actions - 1)
@@ -100,14 +91,13 @@ class EvaluationModels:
             if (ready := model.waiting.take_ready(schedule.now_ms)) is not None:
                 self._live.serve(ready.source, ready.digest)
 
-    def _events(self, record: ExamplesRecord, context: Context | None) -> Iterator[HistoryEvent]:
+    def _events(self, record: ExamplesRecord) -> Iterator[HistoryEvent]:
         """Yield positive actions, each with the moment of the event before: its list's."""
-        nothing = (0, (0,) * len(self._side.context))
         for row in record.rows:
             if not isinstance(row, ActionRow | VisitRow):
                 continue
             at_s = row.ts_ms // 1000
-            asked_s, contexts = self._made_at.get(row.user_id, nothing)
+            made_at = self._moments.pass_on(row.user_id, at_s, row.context)
             if (
                 isinstance(row, ActionRow)
                 and row.item != NO_ITEM
@@ -118,10 +108,9 @@ class EvaluationModels:
                     time_s=at_s,
                     action=row.action_code,
                     item_id=record.items[row.item],
-                    asked_s=asked_s,
-                    contexts=contexts,
+                    asked_s=made_at.at_s,
+                    contexts=made_at.contexts,
                 )
-            self._made_at[row.user_id] = at_s, self._side.context_codes(context, at_s)
 
     def _train(self, model: _Model, cutoff_event: int) -> None:
         begun_s = time.process_time()

@@ -53,6 +53,7 @@ class EvaluationTrainer:
         self._data = TrainingData(
             config.online,
             topic_id=TOPIC_ID,
+            side=config.side,
             capacity=config.trainer.max_actions,
             counter_rows=config.trainer.counter_actions,
         )

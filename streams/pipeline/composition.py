@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from models.side_features import CLOCK
 from streams.config import Config
 from streams.pipeline.choosing import ChoiceFeaturer
 from streams.pipeline.featuring import Featurer
 from streams.pipeline.listing import ListBuilder
 from streams.pipeline.live import LiveModels
 from streams.pipeline.pipeline import Pipeline
+from streams.pipeline.rows import LearnedContexts
 from streams.pipeline.scoring import Scorer
 
 
@@ -24,10 +26,20 @@ def build_pipeline(config: Config, live: LiveModels) -> Pipeline:
         rules=config.fold_rules(),
         choices=choices,
         builder=build_list_builder(config, build_scorer(config, live)),
-        contexts=config.online.contexts.names,
+        contexts=learned_contexts(config),
         contribution=config.contribution,
         layout_digest=config.layout_digest(live.online),
         config_digest=config.digest(),
+    )
+
+
+def learned_contexts(config: Config) -> LearnedContexts:
+    """Return what the examples keep of events' contexts; what a time says is no part of them."""
+    of_models = tuple(name for name in config.side.context if name not in CLOCK)
+    counted = config.online.contexts.names
+    return LearnedContexts(
+        of_positives=(*counted, *(name for name in of_models if name not in counted)),
+        of_others=of_models,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from featurestore.events import UserId
+from featurestore.events import Context, UserId
 from featurestore.state import HeldActions, UserState
 from models.encoder import SequenceEncoder
 from models.encoder_inputs import ActionSequence, gap_buckets, hash_user
@@ -31,12 +31,14 @@ class EncodedUser(NamedTuple):
     Attributes:
         actions: The history that it saw.
         gap: Bucket of the time from the last action to the event that the state ends with.
+        contexts: Codes of that event's context.
         query_I: float32, the user's vector.
         counter_weight_3: float32, the weights of the counters.
     """
 
     actions: HeldActions
     gap: int
+    contexts: tuple[int, ...]
     query_I: npt.NDArray[np.float32]
     counter_weight_3: npt.NDArray[np.float32]
 
@@ -49,26 +51,37 @@ class EncodedUsers:
         self._max_users = max_users
         self._known: dict[UserId, EncodedUser] = {}
 
-    def encode(self, users: Sequence[tuple[UserId, UserState]]) -> list[EncodedUser]:
+    def encode(
+        self, users: Sequence[tuple[UserId, UserState, Context | None]]
+    ) -> list[EncodedUser]:
         """Return the encoder's answer for each user; it runs once, for those that changed.
 
         Args:
-            users: A user may occur several times, with different states.
+            users: Each with what the event that the state ends with says of its context. A user may
+                occur several times, with different states.
         """
-        gaps_s = [_gap_s(state) for _, state in users]
+        gaps_s = [_gap_s(state) for _, state, _ in users]
         gaps = gap_buckets(np.array(gaps_s, np.int64)).tolist()
-        answers = [self._answer(*user, gap) for user, gap in zip(users, gaps, strict=True)]
+        contexts = [
+            self._encoder.side.context_codes(context, state.clock_ms // 1000)
+            for _, state, context in users
+        ]
+        answers: list[EncodedUser | None] = [
+            self._answer(user_id, state, gap, codes)
+            for (user_id, state, _), gap, codes in zip(users, gaps, contexts, strict=True)
+        ]
         missing = [index for index, answer in enumerate(answers) if answer is None]
         if missing:
             encoded = self._encoder.encode(
-                [_sequence(*users[index], gaps_s[index]) for index in missing]
+                [_sequence(*users[index][:2], gaps_s[index], contexts[index]) for index in missing]
             )
             for place, index in enumerate(missing):
-                user_id, state = users[index]
+                user_id, state, _ = users[index]
                 # Copied, so that a kept row does not keep its whole batch.
                 answers[index] = self._known[user_id] = EncodedUser(
                     state.actions,
                     gaps[index],
+                    contexts[index],
                     encoded.query_BI[place].copy(),
                     encoded.counter_weight_B3[place].copy(),
                 )
@@ -76,11 +89,13 @@ class EncodedUsers:
                 del self._known[next(iter(self._known))]
         return [answer for answer in answers if answer is not None]
 
-    def _answer(self, user_id: UserId, state: UserState, gap: int) -> EncodedUser | None:
+    def _answer(
+        self, user_id: UserId, state: UserState, gap: int, contexts: tuple[int, ...]
+    ) -> EncodedUser | None:
         known = self._known.get(user_id)
-        if known is None or known.gap != gap or known.actions != state.actions:
+        if known is None or (known.gap, known.contexts) != (gap, contexts):
             return None
-        return known
+        return known if known.actions == state.actions else None
 
 
 def _gap_s(state: UserState) -> int:
@@ -90,7 +105,9 @@ def _gap_s(state: UserState) -> int:
     return max(0, state.clock_ms // 1000 - state.last_action_s)
 
 
-def _sequence(user_id: UserId, state: UserState, gap_s: int) -> ActionSequence:
+def _sequence(
+    user_id: UserId, state: UserState, gap_s: int, contexts: tuple[int, ...]
+) -> ActionSequence:
     history = state.history(MAX_SEQUENCE)
     return ActionSequence(
         keys=history.keys,
@@ -98,4 +115,5 @@ def _sequence(user_id: UserId, state: UserState, gap_s: int) -> ActionSequence:
         times_s=history.times_s,
         user=hash_user(user_id),
         request_gap_s=gap_s,
+        contexts=contexts,
     )

@@ -29,6 +29,7 @@ from streams.pipeline.live import LiveModels
 from streams.pipeline.queries import Asked, queries_of
 from streams.pipeline.rows import (
     ItemIndex,
+    LearnedContexts,
     action_row,
     choice_row,
     impression_row,
@@ -93,7 +94,7 @@ class Pipeline:
         rules: FoldRules,
         choices: ChoiceFeaturer | None,
         builder: ListBuilder,
-        contexts: Sequence[str],
+        contexts: LearnedContexts,
         contribution: ContributionConfig,
         layout_digest: str,
         config_digest: str,
@@ -105,7 +106,7 @@ class Pipeline:
             rules: Of the fold.
             choices: What the choice head sees; None where it is not in use.
             builder: Of lists.
-            contexts: Names of the context values that the counters of actions learn from.
+            contexts: What the examples keep of events' contexts.
             contribution: How much of one user counts.
             layout_digest: Of all features, written into every record.
             config_digest: Of the configuration, likewise.
@@ -114,7 +115,7 @@ class Pipeline:
         self._rules = rules
         self._choices = choices
         self._builder = builder
-        self._contexts = tuple(contexts)
+        self._contexts = contexts
         self._contribution = contribution
         self._layout_digest = layout_digest
         self._config_digest = config_digest
@@ -306,7 +307,7 @@ class Pipeline:
                     if (choice := choices.get(offset)) is not None:
                         rows.append(choice_row(step, choice))
                 case Visit():
-                    rows.append(visit_row(step))
+                    rows.append(visit_row(step, self._contexts))
             if (slate := listing.slates.get(offset)) is not None:
                 rows.append(slate_row(step, slate, items))
             if (rivals := listing.rivals.get(offset)) is not None:

@@ -53,7 +53,7 @@ def queries_of(
     vocabulary, contexts = live.online.vocabulary, live.online.contexts
     encoded: Sequence[EncodedUser | None] = [None] * len(asked)
     if live.encoded is not None:
-        encoded = live.encoded.encode([(one.user_id, one.state) for one in asked])
+        encoded = live.encoded.encode([(one.user_id, one.state, one.context) for one in asked])
     queries = []
     for one, seen in zip(asked, encoded, strict=True):
         previous = one.state.previous_positive_keys(num_previous, table)

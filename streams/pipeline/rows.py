@@ -5,10 +5,9 @@ Pure. Rows name their items by index into the record's list of items, each item 
 
 from __future__ import annotations
 
-import itertools
 import struct
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -36,7 +35,6 @@ _PACKED: Final = [struct.Struct(f"<{num}Q").pack for num in range(MAX_PREVIOUS +
 _NOTHING: Final[dict[str, str]] = {}
 # Bound for `action_row`: asking a class of the enum module for a member costs a call.
 _POSITIVE: Final = Effect.POSITIVE
-_MISSING: Final = object()
 
 
 class ItemIndex:
@@ -56,11 +54,23 @@ class ItemIndex:
         return list(self._index)
 
 
+class LearnedContexts(NamedTuple):
+    """Names of the context values that rows keep.
+
+    Attributes:
+        of_positives: Of positive actions: what counters or models learn from.
+        of_others: Of other actions and of visits: what models learn from.
+    """
+
+    of_positives: tuple[str, ...]
+    of_others: tuple[str, ...]
+
+
 def action_row(
     step: Step,
     event: Action,
     table: ActionTable,
-    contexts: tuple[str, ...],
+    contexts: LearnedContexts,
     contribution: ContributionConfig,
     items: ItemIndex,
 ) -> ActionRow:
@@ -70,7 +80,7 @@ def action_row(
         step: The action, with the states around it.
         event: The action.
         table: What it means.
-        contexts: Names of the context values that are kept.
+        contexts: What is kept of the event's.
         contribution: How often an item counts.
         items: Of the record.
     """
@@ -88,15 +98,22 @@ def action_row(
         event.request_id or "",
         event.list_id or "",
         _PACKED[len(previous)](*previous),
-        _kept(step, event.context, contexts) if is_positive else _NOTHING,
+        _circumstances(step, event.context, contexts.of_positives)
+        if is_positive
+        else _kept(event.context, contexts.of_others),
         item_id is None or not is_positive or _counts(step, item_key(item_id), table, contribution),
         event.value if is_label else None,
     )
 
 
-def visit_row(step: Step) -> VisitRow:
+def visit_row(step: Step, contexts: LearnedContexts) -> VisitRow:
     """Return a visit's row."""
-    return VisitRow(offset=step.record.offset, ts_ms=step.clock_ms, user_id=step.event.user_id)
+    return VisitRow(
+        offset=step.record.offset,
+        ts_ms=step.clock_ms,
+        user_id=step.event.user_id,
+        context=_kept(step.event.context, contexts.of_others),
+    )
 
 
 def impression_row(
@@ -178,20 +195,23 @@ def _counts(step: Step, key: int, table: ActionTable, contribution: Contribution
     return not step.before.has_repeated(key, contribution.max_actions, since_s, table)
 
 
-def _kept(step: Step, context: Context | None, names: tuple[str, ...]) -> dict[str, str]:
-    """The circumstances of an action that are counted; the session's step is that before it."""
+def _circumstances(step: Step, context: Context | None, names: tuple[str, ...]) -> dict[str, str]:
+    """The circumstances of a positive action; the session's step is that before it."""
     num_before = step.session_num_actions - 1 if step.session_num_actions else 0
-    if not context:
-        return _counted(num_before, names)
-    return _counted(num_before, names, *map(context.get, names, itertools.repeat(_MISSING)))
+    return _texts(names, num_before, *map((context or _NOTHING).get, names))
+
+
+def _kept(context: Context | None, names: tuple[str, ...]) -> dict[str, str]:
+    """The values of an event's context that it tells."""
+    return _texts(names, None, *map(context.get, names)) if context and names else _NOTHING
 
 
 # By the values' types, too: 1, 1.0 and true are equal, but are not told as the same.
 @lru_cache(maxsize=4096, typed=True)
-def _counted(num_before: int, names: tuple[str, ...], *values: object) -> dict[str, str]:
-    """The same for the context's values in the order of names; few of them are new."""
-    told = zip(names, values, strict=False)
-    found = circumstances(
-        {name: value for name, value in told if value is not _MISSING}, num_before
-    )
-    return {name: str(value) for name, value in found.items() if name in names}
+def _texts(names: tuple[str, ...], num_before: int | None, *values: object) -> dict[str, str]:
+    """What is told as text, of values in the order of names; few of them are new."""
+    told = dict(zip(names, values, strict=True))
+    found = told if num_before is None else circumstances(told, num_before)
+    return {
+        name: str(value) for name, value in found.items() if name in names and value is not None
+    }

@@ -138,6 +138,7 @@ class Trainer:
         self._data = TrainingData(
             config.online,
             topic_id=topic.topic_id,
+            side=config.side,
             capacity=config.trainer.max_actions,
             counter_rows=config.trainer.counter_actions,
         )

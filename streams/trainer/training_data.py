@@ -1,8 +1,9 @@
 """What does the trainer know of the past, and how does a restart go on from there?
 
 It folds `examples` as the learner does: every source offset once, in the log's order. Actions and
-visits go to a compact history; the counters, which are inputs of the transformer, are folded with
-the learner's own code, and what they said just before each action is written down with it.
+visits go to a compact history, each action with the context in which its list was made. The
+counters, which are inputs of the transformer, are folded with the learner's own code, and what they
+said just before each action is written down with it.
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ from typing import Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from safetensors.numpy import load, save
 
 from featurestore.keys import item_key
 from models.errors import SnapshotRefused
 from models.history import History, HistoryEvent
+from models.history_file import load_history, save_history
+from models.moments import Moment, Moments
 from models.online.online_models import OnlineConfig, OnlineModels
 from models.online.retrieval import Query, Questions, Source
+from models.side_features import SideFeatures
 from models.transformer.counters import CounterLog
 from streams.examples import (
     NO_ITEM,
@@ -38,8 +43,11 @@ logger = logging.getLogger(__name__)
 
 _HISTORY: Final = "history.safetensors"
 _COUNTERS: Final = "counters.bin"
+_MOMENTS: Final = "moments"
 _POSITION: Final = "position"
 _MINUTE_MS: Final = 60_000
+_ACTIONS_A_USER: Final = 4
+"""Users' moments are kept for as many users as have so many of the kept actions each."""
 
 
 class _Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +56,7 @@ class _Position(msgspec.Struct, frozen=True, kw_only=True):
     topic_id: str
     offset: int
     newest_ms: int
+    contexts: tuple[tuple[str, ...], int]
     sources: tuple[PartitionMark, ...]
 
 
@@ -58,21 +67,31 @@ class TrainingData:
         history: Actions and visits, in log order.
         counters: The counters' log-scores before each action; begins anew with each process.
         newest_ms: The newest event time taken in.
+        side: Which contexts there are.
     """
 
     def __init__(
-        self, config: OnlineConfig, *, topic_id: str, capacity: int, counter_rows: int
+        self,
+        config: OnlineConfig,
+        *,
+        topic_id: str,
+        side: SideFeatures,
+        capacity: int,
+        counter_rows: int,
     ) -> None:
         """Start with nothing.
 
         Args:
             config: Of the counters, as the learner has it.
             topic_id: Of the `examples` topic; another one's offsets mean nothing here.
+            side: Which contexts there are.
             capacity: Most actions kept.
             counter_rows: For how many of the newest the counters' scores are kept.
         """
         self._topic_id = topic_id
-        self.history = History(capacity)
+        self.history = History(capacity, side=side)
+        self.side = side
+        self._moments = Moments(side, max_users=max(capacity // _ACTIONS_A_USER, 1))
         self.counters = CounterLog(capacity=counter_rows)
         self.newest_ms = 0
         # No click head, whose rows are not read here, and no factors: the counters alone are asked,
@@ -100,15 +119,19 @@ class TrainingData:
         if new is not None:
             row = self.history.end_row
             for entry in new.record.rows:
+                if not isinstance(entry, ActionRow | VisitRow):
+                    continue
+                at_s = entry.ts_ms // 1000
+                made_at = self._moments.pass_on(entry.user_id, at_s, entry.context)
                 if isinstance(entry, ActionRow):
                     time_ms = new.clock.advance(entry.ts_ms, entry.user_id)
                     item_id = None if entry.item == NO_ITEM else new.record.items[entry.item]
                     self._look_at_counters(row, entry, time_ms)
-                    events.append(_action(entry, item_id))
+                    events.append(_action(entry, item_id, made_at))
                     self._count(entry, item_id, time_ms)
                     row += 1
-                elif isinstance(entry, VisitRow):
-                    events.append(HistoryEvent(user_id=entry.user_id, time_s=entry.ts_ms // 1000))
+                else:
+                    events.append(HistoryEvent(user_id=entry.user_id, time_s=at_s))
         self.history.append(events, from_offset=offset, to_offset=offset + 1)
 
     def retire_items(self) -> None:
@@ -120,15 +143,17 @@ class TrainingData:
         unfinished = folder.with_name(f".{folder.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        self.history.save(unfinished / _HISTORY)
+        save_history(self.history, unfinished / _HISTORY)
         self._online.advance(self.history.offset)
         (unfinished / _COUNTERS).write_bytes(self._online.snapshot())
         position = _Position(
             topic_id=self._topic_id,
             offset=self.history.offset,
             newest_ms=self.newest_ms,
+            contexts=self.side.context_meaning,
             sources=self._sources.mark(),
         )
+        (unfinished / _MOMENTS).write_bytes(_sealed(save(self._moments.arrays())))
         (unfinished / _POSITION).write_bytes(_sealed(msgspec.json.encode(position)))
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
@@ -143,7 +168,8 @@ class TrainingData:
         try:
             content = _unsealed((folder / _POSITION).read_bytes())
             position = msgspec.json.decode(content, type=_Position)
-            history = History.load(folder / _HISTORY)
+            history = load_history(folder / _HISTORY, side=self.side)
+            moments = load(_unsealed((folder / _MOMENTS).read_bytes()))
             payload = (folder / _COUNTERS).read_bytes()
         except (OSError, ValueError) as error:
             logger.warning("%s is not usable (%s): reading the log from its start", folder, error)
@@ -159,6 +185,8 @@ class TrainingData:
         history.capacity = self.history.capacity
         self.history = history
         self.newest_ms = position.newest_ms
+        if position.contexts == self.side.context_meaning:
+            self._moments.restore(moments)
         self._sources.restore(position.sources)
         return True
 
@@ -217,10 +245,12 @@ def _unsealed(sealed: bytes) -> bytes:
     return content
 
 
-def _action(entry: ActionRow, item_id: str | None) -> HistoryEvent:
+def _action(entry: ActionRow, item_id: str | None, made_at: Moment) -> HistoryEvent:
     return HistoryEvent(
         user_id=entry.user_id,
         time_s=entry.ts_ms // 1000,
         action=entry.action_code,
         item_id=item_id,
+        asked_s=made_at.at_s,
+        contexts=made_at.contexts,
     )

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from models.bundle import Bundle
-from models.encoder import BUNDLE_KIND
+from models.encoder import BUNDLE_KIND, side_read_by
 from models.gate import Decision as Gate
 from models.gate import GateConfig, Verdict, judge
 from models.transformer.bundling import Provenance, restore_state, write_state
@@ -108,7 +108,7 @@ class TrainingRound:
         Raises:
             BundleRefused: It is of another kind.
         """
-        state = restore_state(bundle, learning_rate=self._training.learning_rate)
+        state = self._restored(bundle)
         num_codes = self._config.side.num_attribute_codes
         reads = self._config.trainer.reads_attributes
         if reads and state.attributes is not None and state.attributes.num_codes != num_codes:
@@ -117,6 +117,14 @@ class TrainingRound:
                 "learned anew, items keep their vectors",
                 num_codes,
                 state.attributes.num_codes,
+            )
+        told, read = self._data.side.context_meaning, side_read_by(bundle).context_meaning
+        if told != read:
+            logger.warning(
+                "[side] has the contexts and codes %s, the bundle in force %s: they are learned "
+                "anew",
+                told,
+                read,
             )
         self._incumbent = bundle
         # Users' clocks are in order within a partition only; the log's own time is their maximum.
@@ -161,14 +169,19 @@ class TrainingRound:
                 history.item_ids,
                 seed=self._seed + self._num_rounds,
                 learning_rate=self._training.learning_rate,
+                side=self._data.side,
             )
             state.adopt(history.item_ids, {}, described)
             return state
-        state = restore_state(self._incumbent, learning_rate=self._training.learning_rate)
+        state = self._restored(self._incumbent)
         vectors = state.item_vectors()[1:].numpy()
         new = first_vectors(history, state.item_ids, vectors)
         state.adopt(history.item_ids, new, described)
         return state
+
+    def _restored(self, bundle: Bundle) -> TrainingState:
+        rate = self._training.learning_rate
+        return restore_state(bundle, learning_rate=rate, side=self._data.side)
 
     def _fitted(
         self, held_out_row: int, end_row: int, is_stopped: Callable[[], bool]

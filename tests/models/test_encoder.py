@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 from models.bundle import (
     BundleConfig,
     BundleRefused,
+    load_bundle,
     write_bundle,
 )
-from models.encoder import SequenceEncoder
+from models.encoder import SequenceEncoder, side_read_by
 from models.encoder_inputs import NO_GAP, START_ACTION, ActionSequence
+from models.side_features import NO_SIDE, SideFeatures
 from models.transformer.bundling import Provenance, write_state
 from models.transformer.network import NetworkConfig
 from models.transformer.state import TrainingState
@@ -128,6 +131,17 @@ def test_bundle_that_cannot_be_served_is_refused(
     )
     with pytest.raises(BundleRefused, match=message):
         SequenceEncoder(bundle, key_of=_key)
+
+
+def test_a_bundle_says_which_contexts_it_reads(folder: Path) -> None:
+    bundle = load_bundle(folder)
+    told = SideFeatures(context=("plan",))
+    for settings, expected in (({}, NO_SIDE), ({"side": asdict(told)}, told)):
+        config = replace(bundle.config, settings=settings)
+        assert side_read_by(replace(bundle, config=config)) == expected
+    later = replace(bundle, config=replace(bundle.config, settings={"side": {"moon": True}}))
+    with pytest.raises(BundleRefused, match="moon"):
+        side_read_by(later)
 
 
 def test_serving_needs_no_torch(folder: Path) -> None:

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from models.encoder_inputs import hash_user
-from models.history import History, HistoryEvent, HistoryRefused
+from models.history import History, HistoryEvent
+from models.history_file import HistoryRefused, load_history, save_history
+from models.side_features import SideFeatures
 
 
 def _action(user: str, time_s: int, item: str | None = "x") -> HistoryEvent:
@@ -72,8 +74,8 @@ def test_restored_history_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> 
     rest = [_action("b", 21, "y"), _action("a", 22, "z")]
     whole = History(capacity=50)
     whole.append(first, from_offset=0, to_offset=1)
-    whole.save(tmp_path / "history")
-    resumed = History.load(tmp_path / "history")
+    save_history(whole, tmp_path / "history")
+    resumed = load_history(tmp_path / "history")
     for history in (whole, resumed):
         history.append(rest, from_offset=1, to_offset=2)
     for name in ("users", "items", "actions", "times_s", "visits_s"):
@@ -82,17 +84,33 @@ def test_restored_history_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> 
     assert (whole.offset, whole.capacity) == (resumed.offset, resumed.capacity)
 
 
+def test_a_restored_history_tells_the_same_contexts(tmp_path: Path) -> None:
+    side = SideFeatures(context=("device", "plan"))
+    history = History(side=side)
+    told = HistoryEvent(user_id="a", time_s=9, action=1, item_id="x", asked_s=7, contexts=(5, 6))
+    history.append([told, _action("a", 10)], from_offset=0, to_offset=1)
+    save_history(history, tmp_path / "history")
+
+    resumed = load_history(tmp_path / "history", side=side)
+
+    assert resumed.contexts.tolist() == [[5, 6], [0, 0]]
+    assert resumed.asked_s.tolist() == [7, 0]
+    one = load_history(tmp_path / "history", side=SideFeatures(context=("plan", "region")))
+    assert one.contexts.tolist() == [[6, 0], [0, 0]]
+    assert load_history(tmp_path / "history").contexts.tolist() == [[], []]
+
+
 @pytest.mark.parametrize("place", [0.2, 0.5, 0.9])
 def test_flipped_byte_is_refused(tmp_path: Path, place: float) -> None:
     path = tmp_path / "history"
     history = History()
     history.append([_action("a", i) for i in range(50)], from_offset=0, to_offset=1)
-    history.save(path)
+    save_history(history, path)
     content = bytearray(path.read_bytes())
     content[int(len(content) * place)] ^= 1
     path.write_bytes(bytes(content))
     with pytest.raises(HistoryRefused):
-        History.load(path)
+        load_history(path)
 
 
 def test_selected_history_keeps_codes_and_can_grow() -> None:

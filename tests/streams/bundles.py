@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.bundle import Bundle
+from models.side_features import NO_SIDE, SideFeatures
 from models.transformer.bundling import Provenance, write_state
 from models.transformer.network import NetworkConfig
 from models.transformer.state import TrainingState
@@ -16,10 +17,15 @@ SMALL = NetworkConfig(
 
 
 def small_bundle(
-    folder: Path, item_ids: Sequence[str], *, seed: int = 0, network: NetworkConfig = SMALL
+    folder: Path,
+    item_ids: Sequence[str],
+    *,
+    seed: int = 0,
+    network: NetworkConfig = SMALL,
+    side: SideFeatures = NO_SIDE,
 ) -> Bundle:
     """Write an untrained bundle for these items."""
-    state = TrainingState(network, item_ids, seed=seed, learning_rate=0.001)
+    state = TrainingState(network, item_ids, seed=seed, learning_rate=0.001, side=side)
     provenance = Provenance(created_ms=1, cutoff_offset=0, cutoff_ms=0, metrics={})
     target = config_of({}).action_table().spec("click").code
     return write_state(folder, state, provenance, target_action=target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -154,6 +155,17 @@ def action(
 
 def visit(user: str, ts_ms: int) -> Source:
     return Source(lambda offset, _: VisitRow(offset=offset, ts_ms=ts_ms, user_id=user))
+
+
+def told(source: Source, **context: str) -> Source:
+    """An action or a visit in a context."""
+
+    def row(offset: int, index: Callable[[str], int]) -> Row:
+        made = source.row(offset, index)
+        assert isinstance(made, ActionRow | VisitRow)
+        return msgspec.structs.replace(made, context=context)
+
+    return Source(row)
 
 
 def slate(

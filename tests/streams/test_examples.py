@@ -62,7 +62,7 @@ RECORD = ExamplesRecord(
             previous=KEYS.tobytes(),
             context={"device": "phone"},
         ),
-        VisitRow(offset=15, ts_ms=3, user_id="ü"),
+        VisitRow(offset=15, ts_ms=3, user_id="ü", context={"device": "phone"}),
         ChoiceRow(
             offset=12, ts_ms=2, user_id="u", num_items=2, choice=RELEVANCE.tobytes(), pull=0.5
         ),

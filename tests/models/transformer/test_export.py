@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from models.encoder import SequenceEncoder
 from models.encoder_inputs import ActionSequence, EncoderInputs, hash_user, user_buckets
+from models.side_features import NO_SIDE, SideFeatures, context_rows
 from models.transformer.bundling import Provenance, write_state
 from models.transformer.network import NetworkConfig
 from models.transformer.state import TrainingState
@@ -20,12 +21,17 @@ def _key(item_id: str) -> int:
     return 1 + int(item_id.removeprefix("item-"))
 
 
-def _random_state(config: NetworkConfig, item_ids: list[str]) -> TrainingState:
-    state = TrainingState(config, item_ids, seed=1, learning_rate=0.01)
+def _random_state(
+    config: NetworkConfig, item_ids: list[str], side: SideFeatures = NO_SIDE
+) -> TrainingState:
+    state = TrainingState(config, item_ids, seed=1, learning_rate=0.01, side=side)
     torch.manual_seed(4)
     with torch.no_grad():
         for parameter in state.network.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
+        if state.network.contexts is not None:
+            # Training leaves the vectors of what is untold at 0.
+            state.network.contexts.vectors[:: 1 + side.num_context_codes] = 0
     state.network.eval()
     return state
 
@@ -37,7 +43,9 @@ def _encoder(folder: Path, state: TrainingState) -> SequenceEncoder:
 
 
 @torch.inference_mode()
-def _by_torch(state: TrainingState, inputs: EncoderInputs) -> list[np.ndarray]:
+def _by_torch(
+    state: TrainingState, inputs: EncoderInputs, contexts: list[tuple[int, ...]]
+) -> list[np.ndarray]:
     network = state.network
     vectors = functional.normalize(state.items.vectors, dim=-1)
     hidden = network.encode(
@@ -49,22 +57,29 @@ def _by_torch(state: TrainingState, inputs: EncoderInputs) -> list[np.ndarray]:
     )
     last = hidden[torch.arange(len(hidden)), torch.from_numpy(inputs.length_B) - 1]
     gap = torch.from_numpy(inputs.request_gap_B)
-    query, weight = network.queries(last, gap, torch.full_like(gap, _TARGET_ACTION))
-    chance = network.action_logits(last, gap).softmax(-1)
+    told = torch.from_numpy(context_rows(contexts, network.side))
+    query, weight = network.queries(last, gap, torch.full_like(gap, _TARGET_ACTION), told)
+    chance = network.action_logits(last, gap, told).softmax(-1)
     return [query.numpy(), weight.numpy(), chance.numpy()]
 
 
+@pytest.mark.parametrize("side", [NO_SIDE, SideFeatures(context=("device", "plan"))])
 @pytest.mark.parametrize(
     ("num_blocks", "num_heads", "length", "num_actions"),
     [(2, 2, 50, 80), (1, 4, 8, 8), (3, 1, 2, 5), (2, 2, 50, 0)],
 )
 def test_graph_equals_the_network(
-    tmp_path: Path, num_blocks: int, num_heads: int, length: int, num_actions: int
+    tmp_path: Path,
+    num_blocks: int,
+    num_heads: int,
+    length: int,
+    num_actions: int,
+    side: SideFeatures,
 ) -> None:
     config = NetworkConfig(
         length=length, num_blocks=num_blocks, num_heads=num_heads, num_user_buckets=32
     )
-    state = _random_state(config, [f"item-{number}" for number in range(30)])
+    state = _random_state(config, [f"item-{number}" for number in range(30)], side)
     encoder = _encoder(tmp_path / "bundle", state)
     generator = np.random.default_rng(6)
     batch = []
@@ -78,13 +93,15 @@ def test_graph_equals_the_network(
                 times_s=1_700_000_000 + generator.integers(0, 90_000, num).cumsum(),
                 user=hash_user(str(user)),
                 request_gap_s=int(generator.integers(0, 5000)),
+                contexts=tuple(generator.integers(0, 65, len(side.context)).tolist()),
             )
         )
-    inputs = encoder.inputs(batch)
-    for mine, reference in zip(encoder.run(inputs), _by_torch(state, inputs), strict=True):
+    inputs, contexts = encoder.inputs(batch), [sequence.contexts for sequence in batch]
+    expected = _by_torch(state, inputs, contexts)
+    for mine, reference in zip(encoder.run(inputs, contexts), expected, strict=True):
         np.testing.assert_allclose(mine, reference, rtol=1e-5, atol=1e-5)
     encoded = encoder.encode(batch)
-    np.testing.assert_allclose(encoded.query_BI, _by_torch(state, inputs)[0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(encoded.query_BI, expected[0], rtol=1e-4, atol=1e-4)
 
 
 def test_serving_sees_what_training_saw(tmp_path: Path) -> None:

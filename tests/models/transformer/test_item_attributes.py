@@ -9,6 +9,7 @@ import torch
 from models.bundle import load_bundle
 from models.encoder import SequenceEncoder
 from models.history import History
+from models.side_features import NO_SIDE
 from models.transformer.bundling import Provenance, restore_state, write_state
 from models.transformer.evaluation import rank_targets
 from models.transformer.item_attributes import Described
@@ -62,7 +63,7 @@ def trained(history: History) -> TrainingState:
 def _bundled(state: TrainingState, folder: Path) -> TrainingState:
     provenance = Provenance(created_ms=1, cutoff_offset=1, cutoff_ms=1, metrics={})
     write_state(folder, state, provenance, target_action=1)
-    return restore_state(load_bundle(folder), learning_rate=_RATE)
+    return restore_state(load_bundle(folder), learning_rate=_RATE, side=NO_SIDE)
 
 
 def test_a_category_says_what_items_that_hardly_met_have_in_common(

@@ -6,6 +6,7 @@ import torch
 
 from models.bundle import load_bundle
 from models.history import History, HistoryEvent
+from models.side_features import NO_SIDE
 from models.transformer.bundling import Provenance, restore_state, write_state
 from models.transformer.counters import CounterLog
 from models.transformer.evaluation import rank_targets
@@ -105,7 +106,7 @@ def test_warm_start_goes_on_exactly_and_improves(planted: History, tmp_path: Pat
     stale = _hit_rate(state, planted, 4200, at=5)
     provenance = Provenance(created_ms=1, cutoff_offset=1, cutoff_ms=1, metrics={})
     write_state(tmp_path / "bundle", state, provenance, target_action=1)
-    resumed = restore_state(load_bundle(tmp_path / "bundle"), learning_rate=_RATE)
+    resumed = restore_state(load_bundle(tmp_path / "bundle"), learning_rate=_RATE, side=NO_SIDE)
     for one in (state, resumed):
         _fit(one, planted, 2000, 4200)
     for name, value in state.weights().items():

@@ -66,6 +66,6 @@ def test_the_transformer_learns_attributes_where_the_trainer_would(
     for place, value in enumerate(read_values(path)):
         run.take(place, value)
     (folder,) = tmp_path.glob(f"{BUNDLE_KIND}-*")
-    state = restore_state(load_bundle(folder), learning_rate=0.0)
+    state = restore_state(load_bundle(folder), learning_rate=0.0, side=config.side)
 
     assert (state.attributes is not None) == reads

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from featurestore.events import Event, UserId
+from featurestore.events import Context, Event, UserId
 from featurestore.keys import item_key
 from streams.examples import (
     ActionRow,
@@ -145,7 +145,27 @@ def test_values_of_a_context_that_are_equal_but_not_the_same_are_kept_apart(
     (row,) = running.take(click("u2", "a", context={"device": device})).record.rows
 
     assert isinstance(row, ActionRow)
-    assert row.context == {"device": str(device), "session_step": "0"}
+    told = {} if device is None else {"device": str(device)}
+    assert row.context == {**told, "session_step": "0"}
+
+
+def test_what_models_learn_of_a_context_is_kept_of_every_action_and_visit() -> None:
+    said: Context = {"plan": "free", "region": "x", "secret": "y", "age": None}
+    events: list[Event] = [
+        click("u1", "a", context=said),
+        click("u1", None, action="search", context=said),
+        visit("u1", context=said),
+        visit("u2"),
+    ]
+    running = line(ranking__slate_sample_rate=0.0, side__context=["plan", "age", "hour"])
+    rows = running.take(*events).record.rows
+
+    assert [row.context for row in rows if isinstance(row, ActionRow | VisitRow)] == [
+        {"plan": "free", "region": "x", "session_step": "0"},
+        {"plan": "free"},
+        {"plan": "free"},
+        {},
+    ]
 
 
 def test_an_impression_is_featured_on_the_state_before_it() -> None:

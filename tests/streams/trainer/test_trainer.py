@@ -11,6 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from models.history import History, HistoryEvent
 from models.online.online_models import OnlineConfig
+from models.side_features import NO_SIDE
 from streams.config import Config
 from streams.engine import KafkaError, UnreadableTopicError
 from streams.examples import encode_record
@@ -77,7 +78,7 @@ _PARTITION = TopicPartition("examples", 0)
 
 
 def test_a_log_that_never_rests_is_caught_up_with() -> None:
-    data = TrainingData(OnlineConfig(), topic_id="id", capacity=100, counter_rows=10)
+    data = TrainingData(OnlineConfig(), topic_id="id", side=NO_SIDE, capacity=100, counter_rows=10)
     log = cast("KafkaConsumer", _Unresting())
     assert [read_on(log, _PARTITION, data) for _ in range(3)] == [True] * 3
     assert data.history.offset == 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from safetensors import safe_open
 
 from models.online.covisitation import CovisitationConfig
 from models.online.online_models import OnlineConfig
+from models.side_features import SideFeatures
 from streams.examples import ExamplesRecord
 from streams.source_partitions import GapInExamples
 from streams.trainer.training_data import TrainingData
@@ -24,14 +26,20 @@ from tests.streams.example_logs import (
     impression,
     logs,
     record_of,
+    told,
     visit,
 )
 
-FILES = ("history.safetensors", "counters.bin", "position")
+SIDE = SideFeatures(context=("device", "hour"))
+FILES = ("history.safetensors", "counters.bin", "moments", "position")
 
 
-def new_data(topic_id: str = "topic", capacity: int = 1000) -> TrainingData:
-    return TrainingData(OnlineConfig(), topic_id=topic_id, capacity=capacity, counter_rows=1000)
+def new_data(
+    topic_id: str = "topic", capacity: int = 1000, side: SideFeatures = SIDE
+) -> TrainingData:
+    return TrainingData(
+        OnlineConfig(), topic_id=topic_id, side=side, capacity=capacity, counter_rows=1000
+    )
 
 
 def data_of(records: Iterable[ExamplesRecord]) -> TrainingData:
@@ -63,10 +71,10 @@ def shop(num_users: int = 40, seed: int = 3) -> list[Source]:
 def columns(data: TrainingData) -> list[list[int]]:
     history = data.history
     kept = (history.users, history.items, history.actions, history.times_s, history.visits_s)
-    return [column.tolist() for column in kept]
+    return [column.tolist() for column in (*kept, history.asked_s, history.contexts)]
 
 
-def kept(folder: Path) -> tuple[str, bytes, bytes]:
+def kept(folder: Path) -> tuple[str | bytes, ...]:
     """All that was saved; of the history its digest, since the header's order is not fixed."""
     with safe_open(folder / FILES[0], framework="numpy") as file:
         return (file.metadata()["sha256"], *((folder / name).read_bytes() for name in FILES[1:]))
@@ -263,9 +271,66 @@ def test_a_folder_of_another_log_is_left_aside(tmp_path: Path) -> None:
     assert_reads_from_the_start(data)
 
 
+def on_devices() -> list[Source]:
+    """A user who opens a page on a phone, acts there, and then acts at a desk."""
+    return [
+        told(visit("u", START_MS), device="phone"),
+        told(action("u", "i1", START_MS + 1_000), device="phone"),
+        told(action("u", "i2", START_MS + 2_000), device="desk", region="x"),
+        action("u", "i3", START_MS + 3_000),
+        action("u", "i4", START_MS + 4_000),
+    ]
+
+
+def test_an_action_is_learned_in_the_context_of_the_event_before_it() -> None:
+    data = data_of(one_by_one(on_devices()))
+
+    at_s = START_MS // 1000
+    phone, desk, nothing = (
+        list(SIDE.context_codes({"device": one}, at_s)) for one in ("phone", "desk", None)
+    )
+    assert data.history.contexts.tolist() == [phone, phone, desk, nothing]
+    assert data.history.asked_s.tolist() == [at_s, at_s + 1, at_s + 2, at_s + 3]
+
+
+@pytest.mark.parametrize("cut", [1, 3])
+def test_a_restart_knows_in_which_context_lists_were_made(tmp_path: Path, cut: int) -> None:
+    records = one_by_one(on_devices())
+    data_of(records[:cut]).save(tmp_path / "saved")
+    data = new_data()
+
+    assert data.load(tmp_path / "saved")
+    for offset in range(cut, len(records)):
+        data.append(records[offset], offset)
+
+    assert columns(data) == columns(data_of(records))
+
+
+@pytest.mark.parametrize("changed", [{"num_context_codes": 32}, {"context": ("region", "device")}])
+def test_contexts_of_another_configuration_are_untold_and_no_action_is_lost(
+    tmp_path: Path, changed: dict[str, object]
+) -> None:
+    records = one_by_one(on_devices())
+    before = data_of(records[:4])
+    before.save(tmp_path / "saved")
+    side = replace(SIDE, **changed)  # type: ignore[arg-type]  # as the case says
+    data = new_data(side=side)
+
+    assert data.load(tmp_path / "saved")
+    data.append(records[4], 4)
+
+    assert data.history.users.tolist() == [before.history.users[0]] * 4
+    if "context" in changed:
+        # What has kept its name and its codes is kept; users' last events are not.
+        assert data.history.contexts[:3, 1].tolist() == before.history.contexts[:, 0].tolist()
+        assert data.history.contexts[:, 0].tolist() == [0, 0, 0, 0]
+    else:
+        assert not data.history.contexts.any()
+
+
 def test_a_weight_of_a_source_that_bundles_bring_is_none_of_its_business() -> None:
     weighted = OnlineConfig(initial_weights={"covisitation": 1.0, "transformer": 0.5})
-    data = TrainingData(weighted, topic_id="topic", capacity=1000, counter_rows=1000)
+    data = TrainingData(weighted, topic_id="topic", side=SIDE, capacity=1000, counter_rows=1000)
     data.append(one_by_one(shop(1))[0], 0)
     assert data.history.offset == 1
 
@@ -273,7 +338,7 @@ def test_a_weight_of_a_source_that_bundles_bring_is_none_of_its_business() -> No
 def test_counters_of_another_configuration_are_left_aside(tmp_path: Path) -> None:
     data_of(one_by_one(shop(10))).save(tmp_path / "saved")
     slower = OnlineConfig(covisitation=CovisitationConfig(half_life_ms=7_200_000))
-    data = TrainingData(slower, topic_id="topic", capacity=1000, counter_rows=1000)
+    data = TrainingData(slower, topic_id="topic", side=SIDE, capacity=1000, counter_rows=1000)
 
     assert not data.load(tmp_path / "saved")
     assert data.history.offset == 0

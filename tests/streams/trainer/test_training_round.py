@@ -11,7 +11,7 @@ import pytest
 
 from featurestore.keys import item_key
 from models.bundle import OPTIMIZER, Bundle, load_bundle
-from models.encoder import SequenceEncoder
+from models.encoder import SequenceEncoder, side_read_by
 from models.gate import GateConfig
 from models.online.online_models import OnlineConfig
 from models.side_features import SideFeatures
@@ -59,7 +59,7 @@ class Desk:
     folder: Path
     data: TrainingData = field(
         default_factory=lambda: TrainingData(
-            OnlineConfig(), topic_id="t", capacity=10_000, counter_rows=10_000
+            OnlineConfig(), topic_id="t", side=CONFIG.side, capacity=10_000, counter_rows=10_000
         )
     )
     metrics: TrainerMetrics = field(default_factory=TrainerMetrics)
@@ -283,3 +283,24 @@ def test_rounds_go_on_with_attributes_and_begin_them_anew_where_they_mean_someth
     assert [one.split(":")[0] for one in found] == [
         "side.num_attribute_codes is 32, the bundle in force has 16",
     ]
+
+
+def test_a_bundle_of_other_contexts_is_gone_on_from_and_the_log_says_so(
+    tmp_path: Path, first_bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert side_read_by(first_bundle) == CONFIG.side
+    side = SideFeatures(context=("device", "plan"))
+    data = TrainingData(
+        OnlineConfig(), topic_id="t", side=side, capacity=10_000, counter_rows=10_000
+    )
+    desk = Desk(tmp_path, data)
+    desk.read(walks(80, seed=2))
+    training = desk.round()
+
+    training.go_on_from(first_bundle)
+
+    (told,) = [one for one in caplog.messages if "learned anew" in one]
+    assert "('device', 'plan')" in told
+    assert training.run(is_stopped=never) is Trained.PROMOTED
+    assert side_read_by(desk.announced[0][0]) == side
+    assert desk.sample("recsys_model_eval_score", kind="transformer", metric="mrr") > 0.3
