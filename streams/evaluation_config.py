@@ -21,7 +21,7 @@ class EvaluationConfig:
         train_interval_s: Event time between two trainings of those that are not online.
         model_interval_s: The same of the models in `online.extra_sources` but the transformer, not
             below `MIN_TRAINING_MS`: loaded bundles would queue up; inf for none.
-        model_seed: Of models that begin at random, the transformer included.
+        model_seed: Of models that begin at random, the transformer included, and of the rankers.
         delays_s: By which a part of what is known is late (`streams.evaluation.delays`), or inf.
     """
 

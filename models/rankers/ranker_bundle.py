@@ -15,7 +15,7 @@ import numpy as np
 
 from models.bundle import WEIGHTS, BundleConfig, BundleRefused, write_bundle
 from models.online.ftrl import MAX_LOGIT
-from models.rankers.registry import RANKERS
+from models.rankers.registry import new_ranker
 from models.rankers.slate_ranker import RankerRefused
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class RankerHead:
 
     def untrained(self) -> SlateRanker:
         """Return one that has learned nothing."""
-        return RANKERS[self.name](self.shape)
+        return new_ranker(self.name, self.shape)
 
     def save(self, folder: Path, ranker: SlateRanker, provenance: RankerProvenance) -> Bundle:
         """Write a bundle of a ranker of this name and shape.

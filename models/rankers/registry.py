@@ -6,6 +6,7 @@ then runs on it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -22,43 +23,44 @@ def _online(shape: SlateShape, engine: Engine) -> SlateRanker:
     return OnlineRanker(shape, engine)
 
 
-def _xgboost(shape: SlateShape, objective: XgboostObjective) -> SlateRanker:
+def _xgboost(shape: SlateShape, objective: XgboostObjective, seed: int) -> SlateRanker:
     from models.rankers.xgboost_ranker import XgboostConfig, XgboostRanker  # noqa: PLC0415 - see above
 
-    return XgboostRanker(shape, XgboostConfig(objective=objective))
+    return XgboostRanker(shape, XgboostConfig(objective=objective, seed=seed))
 
 
-def _blend(shape: SlateShape) -> SlateRanker:
+def _blend(shape: SlateShape, seed: int) -> SlateRanker:
     from models.rankers.blended_ranker import BlendConfig, BlendedRanker  # noqa: PLC0415 - see above
+    from models.rankers.xgboost_ranker import XgboostConfig  # noqa: PLC0415 - see above
 
-    return BlendedRanker.of(shape, BlendConfig())
+    return BlendedRanker.of(shape, BlendConfig(trees=XgboostConfig(seed=seed)))
 
 
-def _wide_deep(shape: SlateShape) -> SlateRanker:
+def _wide_deep(shape: SlateShape, seed: int) -> SlateRanker:
     from models.rankers.wide_deep_ranker import WideDeepRanker  # noqa: PLC0415 - see above
 
-    return WideDeepRanker(shape)
+    return WideDeepRanker(shape, replace(WideDeepRanker.defaults, seed=seed))
 
 
-def _watch_time(shape: SlateShape) -> SlateRanker:
+def _watch_time(shape: SlateShape, seed: int) -> SlateRanker:
     from models.rankers.watch_time_ranker import WatchTimeRanker  # noqa: PLC0415 - see above
 
-    return WatchTimeRanker(shape)
+    return WatchTimeRanker(shape, replace(WatchTimeRanker.defaults, seed=seed))
 
 
-RANKERS: Final[dict[str, Callable[[SlateShape], SlateRanker]]] = {
-    "slate": lambda shape: _online(shape, "slate"),
-    "logistic": lambda shape: _online(shape, "ftrl"),
-    "river": lambda shape: _online(shape, "river"),
-    "pairwise": lambda shape: _online(shape, "pairwise"),
-    "xgboost_slate": lambda shape: _xgboost(shape, "slate"),
-    "xgboost_logistic": lambda shape: _xgboost(shape, "binary:logistic"),
-    "xgboost_ndcg": lambda shape: _xgboost(shape, "rank:ndcg"),
+RANKERS: Final[dict[str, Callable[[SlateShape, int], SlateRanker]]] = {
+    "slate": lambda shape, _: _online(shape, "slate"),
+    "logistic": lambda shape, _: _online(shape, "ftrl"),
+    "river": lambda shape, _: _online(shape, "river"),
+    "pairwise": lambda shape, _: _online(shape, "pairwise"),
+    "xgboost_slate": lambda shape, seed: _xgboost(shape, "slate", seed),
+    "xgboost_logistic": lambda shape, seed: _xgboost(shape, "binary:logistic", seed),
+    "xgboost_ndcg": lambda shape, seed: _xgboost(shape, "rank:ndcg", seed),
     "xgboost_blend": _blend,
     "wide_deep": _wide_deep,
     "watch_time": _watch_time,
 }
-"""Every ranker by its name."""
+"""Every ranker by its name; the number is the seed of those that draw."""
 
 OF_WATCH_TIMES: Final = frozenset({"watch_time"})
 """Those that learn from watch times alone: a log without any teaches them nothing."""
@@ -73,3 +75,14 @@ SERVABLE_RANKERS: Final = (
 )
 """Those that `headrace train` trains and a bundle brings to live lists. The others are engines of
 the click head, which learns live by itself, or blend one."""
+
+
+def new_ranker(name: str, shape: SlateShape, *, seed: int = 1) -> SlateRanker:
+    """Return a ranker that has learned nothing.
+
+    Args:
+        name: Among `RANKERS`.
+        shape: Of the features.
+        seed: Of whatever it draws; without effect for one that draws nothing.
+    """
+    return RANKERS[name](shape, seed)

@@ -165,6 +165,7 @@ class _Run:
             config.feature_layout(),
             first_event=planned.first,
             interval_ms=int(config.evaluation.train_interval_s * 1000),
+            seed=config.evaluation.model_seed,
         )
         self._delays: DelayedLists | None = None
         if config.evaluation.delays_s:

@@ -22,7 +22,7 @@ from models.online.retrieval import Query, Questions, score
 from models.policies.exploration import ExplorationConfig
 from models.policies.off_policy import OffPolicyRefused
 from models.policies.place_chances import DrawnList, EpsilonGreedy
-from models.rankers.registry import RANKERS
+from models.rankers.registry import RANKERS, new_ranker
 from models.rankers.slate_ranker import SlateRanker
 from streams.config import Config
 from streams.pipeline.composition import build_featurer, build_list_builder, build_scorer
@@ -73,14 +73,16 @@ class Targets:
         Args:
             names: Among `POLICIES`.
             drawn: How each ranker's list is drawn.
-            config: Of the features and the recall.
+            config: Of the features, the recall and the rankers' seed.
             live: The models, as they are at each moment.
             candidates: What the policies choose from.
         """
         shape = config.slate_shape()
         self._names = names
         self._rankers: dict[str, SlateRanker] = {
-            name: RANKERS[name](shape) for name in names if name != UNIFORM
+            name: new_ranker(name, shape, seed=config.evaluation.model_seed)
+            for name in names
+            if name != UNIFORM
         }
         self._is_frozen = False
         self._drawn = drawn

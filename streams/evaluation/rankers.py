@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featurestore.features import FeatureLayout
-from models.rankers.registry import RANKERS
+from models.rankers.registry import new_ranker
 from models.rankers.slate_ranker import SlateRanker, SlateShape
 from streams.click_quality import RankerJudge, RankerQuality
 from streams.evaluation.result import RankerCost
@@ -71,7 +71,13 @@ class EvaluationRankers:
     """The rankers that one run compares."""
 
     def __init__(
-        self, names: Sequence[str], layout: FeatureLayout, *, first_event: int, interval_ms: int
+        self,
+        names: Sequence[str],
+        layout: FeatureLayout,
+        *,
+        first_event: int,
+        interval_ms: int,
+        seed: int,
     ) -> None:
         """Begin with nothing learned.
 
@@ -80,9 +86,10 @@ class EvaluationRankers:
             layout: Of the features.
             first_event: Slates shown before it are learned, and not judged.
             interval_ms: Event time between two trainings.
+            seed: Of what they draw.
         """
         shape = SlateShape(offsets=layout.offsets, num_relevance=layout.relevance_width)
-        self._entrants = {name: _Entrant(RANKERS[name](shape)) for name in names}
+        self._entrants = {name: _Entrant(new_ranker(name, shape, seed=seed)) for name in names}
         self._first_event = first_event
         self._schedule = TrainingSchedule(interval_ms)
 

@@ -73,7 +73,7 @@ def record(row: ImpressionRow) -> ExamplesRecord:
 
 def mrr_of(name: str, first: int, last: int) -> float:
     """What a ranker is worth on the slates from `first` to `last`, the log ending there."""
-    rankers = EvaluationRankers([name], LAYOUT, first_event=first, interval_ms=INTERVAL_MS)
+    rankers = EvaluationRankers([name], LAYOUT, first_event=first, interval_ms=INTERVAL_MS, seed=1)
     for offset in range(last + 1):
         row = shown(offset)
         rankers.take(record(row), answered(row))
@@ -93,7 +93,11 @@ def test_trees_are_used_from_the_end_of_their_training_on() -> None:
 
 def test_one_clock_far_ahead_makes_no_tree_ready() -> None:
     rankers = EvaluationRankers(
-        ["xgboost_slate"], LAYOUT, first_event=INTERVAL_MS // STEP_MS, interval_ms=INTERVAL_MS
+        ["xgboost_slate"],
+        LAYOUT,
+        first_event=INTERVAL_MS // STEP_MS,
+        interval_ms=INTERVAL_MS,
+        seed=1,
     )
     for offset in range(INTERVAL_MS // STEP_MS + 4):
         row = shown(offset)
@@ -109,7 +113,7 @@ def test_a_slate_is_predicted_before_it_is_learned() -> None:
 
 
 def test_an_evicted_slate_is_neither_judged_nor_learned() -> None:
-    rankers = EvaluationRankers(["slate"], LAYOUT, first_event=0, interval_ms=INTERVAL_MS)
+    rankers = EvaluationRankers(["slate"], LAYOUT, first_event=0, interval_ms=INTERVAL_MS, seed=1)
     rankers.take(record(shown(0)), answered(shown(0), JoinOutcome.EVICTED))
     assert rankers.quality()["slate"].slates == 0
     rankers.take(record(shown(1)), answered(shown(1)))
@@ -117,7 +121,7 @@ def test_an_evicted_slate_is_neither_judged_nor_learned() -> None:
 
 
 def test_a_slate_that_counts_no_more_is_judged_and_not_learned() -> None:
-    rankers = EvaluationRankers(["slate"], LAYOUT, first_event=0, interval_ms=INTERVAL_MS)
+    rankers = EvaluationRankers(["slate"], LAYOUT, first_event=0, interval_ms=INTERVAL_MS, seed=1)
     for offset in range(20):
         row = shown(offset)
         rankers.take(record(row), answered(row, JoinOutcome.REPEATED))
@@ -127,7 +131,7 @@ def test_a_slate_that_counts_no_more_is_judged_and_not_learned() -> None:
 
 def test_what_each_ranker_costs_is_told() -> None:
     rankers = EvaluationRankers(
-        ["slate", "xgboost_slate"], LAYOUT, first_event=0, interval_ms=INTERVAL_MS
+        ["slate", "xgboost_slate"], LAYOUT, first_event=0, interval_ms=INTERVAL_MS, seed=1
     )
     for offset in range(70):
         rankers.take(record(shown(offset)), answered(shown(offset)))
