@@ -13,8 +13,8 @@ the same criterion; of their models this is the canonical decomposition, not PIT
 
 Where we differ: events are taken in the log's order, not drawn; j is the highest scored of
 `num_candidates` uniform draws (Zhang et al. 2013, dynamic negative sampling; 1 is the paper's);
-contexts are pulled towards 1, where they say nothing, and users towards `user_start`; items have
-biases, which learn popularity and are not pulled.
+contexts are pulled towards 1, where they say nothing, and users towards `user_start`; what is
+untold of a context is 1 for good; items have biases, which learn popularity and are not pulled.
 
 All that is learned lives in tables, so a base and deltas carry it to replicas. It is a pure
 function of the events and of how they were cut into calls: events of one call are judged by what
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 _ITEMS_STREAM: Final = 2
 _CONTEXTS_STREAM: Final = 3
 _CANDIDATES_STREAM: Final = 4
+UNTOLD: Final = -1
+"""The value of a context of which nothing is known."""
 # Steps that are taken from one state and summed overshoot, more with each call, until nothing is
 # finite; 256 of one hour did, at a rate of .2. Products of three factors can run away even alone.
 _LONGEST_STEP: Final = 0.3
@@ -120,10 +122,11 @@ class Factorisation:
             "factor_totals", [ColumnSpec(name="num_events", dtype="int64")], meaning=seed
         )
         self._users.grow(config.num_user_buckets)
-        self._contexts.grow(sum(context_sizes))
+        self._untold_row = sum(context_sizes)
+        self._contexts.grow(self._untold_row + 1)
         self._begin(
             self._contexts.columns["factors"],
-            np.arange(sum(context_sizes)),
+            np.arange(self._untold_row),
             centre=1,
             spread=config.context_spread,
             stream=_CONTEXTS_STREAM,
@@ -169,9 +172,15 @@ class Factorisation:
         self._begin_items(retired.astype(np.int64))
 
     def context_rows(self, context_BM: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the factors' rows of each context's values."""
+        """Return the factors' rows of each context's values, or of `UNTOLD`."""
         rows_BM: NDArray[np.int64] = context_BM + self._context_begin_M
-        return rows_BM
+        return np.where(context_BM == UNTOLD, self._untold_row, rows_BM)
+
+    def keep_contexts(self, context_ZM: NDArray[np.int64]) -> None:
+        """Lets all values but these be 1: first factors of one that never comes would be noise."""
+        rows = np.setdiff1d(np.arange(self._untold_row), self.context_rows(context_ZM))
+        cells_Z = self._cells(rows)
+        self._contexts.columns["factors"].put_many(cells_Z, np.ones(len(cells_Z), np.float32))
 
     def user_factors(self, user_B: NDArray[np.uint64]) -> NDArray[np.float32]:
         """Return what was learned of hashed users, `[B, D]`, or of whom they share a row with."""
@@ -202,7 +211,7 @@ class Factorisation:
             item_B: Codes of what they acted upon.
             candidate_BK: Codes of items that they did not choose; negative ones are none, and an
                 event without any teaches nothing.
-            context_BM: Values of each context, from 0; None where there are none.
+            context_BM: Values of each context, from 0, or `UNTOLD`; None where there are none.
         """
         events = self._totals.columns["num_events"]
         events.put(0, events.cells[0] + len(user_B))
@@ -242,7 +251,10 @@ class Factorisation:
         for place in range(context_BM.shape[1]):
             others_BD = np.delete(context_BMD, place, axis=1).prod(1)
             ascent_BD = pull_B1 * user_BD * difference_BD * others_BD
-            self._move(context, context_BM[:, place], ascent_BD, context_BMD[:, place] - 1)
+            told = context_BM[:, place] != self._untold_row
+            self._move(
+                context, context_BM[told, place], ascent_BD[told], context_BMD[told, place] - 1
+            )
         losses_B: NDArray[np.float32] = np.logaddexp(0, -margin_B)
         return losses_B
 

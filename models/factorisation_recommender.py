@@ -8,12 +8,12 @@ Learned users serve training alone: a user is their sequence, folded in. On ML-1
 was as good as to begin with what had been learned of the user.
 
 Shape letters: B events or sequences, Z events of a pass, S actions of a sequence, N items,
-M contexts, K candidates.
+M contexts of the model, C context names of the log, K candidates.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ from models.recommender import (
     checked,
     checked_matrix,
 )
+from models.side_features import NO_SIDE, context_codes
 
 _REPORTS_A_PASS: Final = 20
 
@@ -52,7 +53,13 @@ class PassesConfig:
 
 
 class FactorisationRecommender(Recommender):
-    """Item, context and bias factors; subclasses say which contexts there are."""
+    """Item, context and bias factors; subclasses say which contexts there are.
+
+    Attributes:
+        reads_contexts: whether the log's contexts are among them.
+    """
+
+    reads_contexts: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -61,7 +68,6 @@ class FactorisationRecommender(Recommender):
         factors: FactorisationConfig,
         passes: PassesConfig,
         fold_in: FoldIn,
-        context_sizes: Sequence[int] = (),
     ) -> None:
         """Set what is learned and how; subclasses have the defaults.
 
@@ -70,29 +76,42 @@ class FactorisationRecommender(Recommender):
             factors: sizes and rates of training.
             passes: over the history.
             fold_in: of sequences.
-            context_sizes: how many values each context has that `_contexts` returns.
         """
         super().__init__()
         self._seed = seed
         self._config = factors
         self._passes = passes
         self._fold_in = fold_in
-        self._context_sizes = tuple(context_sizes)
         self._learned = self._untaught()
 
-    def _contexts(self, times_s: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return each context's value at these times, `[..., M]`."""
+    def _context_sizes(self) -> Sequence[int]:
+        """Return how many values each context has that `_contexts` returns."""
+        return ()
+
+    def _contexts(
+        self, times_s: npt.NDArray[np.int64], codes: npt.NDArray[np.integer] | None
+    ) -> npt.NDArray[np.int64]:
+        """Return each context's value, `[..., M]`.
+
+        Args:
+            times_s: of the moments.
+            codes: of the moments' contexts, `[..., C]`, 0 for untold; None where all are.
+        """
+        del codes
         return np.zeros((*times_s.shape, 0), np.int64)
 
     @override
     def fit(self, history: History, *, validate: Validate | None = None) -> Iterator[FitProgress]:
-        self._adopt(history.item_ids)
+        side = history.side or NO_SIDE
+        self._adopt(history.item_ids, side if self.reads_contexts else NO_SIDE)
         self._learned = self._untaught()
         self._learned.grow(len(self.item_ids))
         events = PassOrder(history)
         if not len(events):
             yield FitProgress(done=1)
             return
+        times_s = events.times_s.astype(np.int64)
+        self._learned.keep_contexts(self._contexts(times_s, events.contexts))
         best, best_pass, best_weights = -np.inf, 0, self._copied()
         for made in range(1, self._passes.max_passes + 1):
             losses = []
@@ -125,15 +144,16 @@ class FactorisationRecommender(Recommender):
             place = num_places - len(items)
             item_BS[row, place:], time_BS[row, place:] = items, times_s
         now_B = np.array([sequence.moment_s for sequence in sequences], np.int64)
+        code_BC = context_codes([sequence.contexts for sequence in sequences], self.side)
         learned, factors = self._learned, self._learned.factors
         user_BD = factors.fold_in(
             item_BS,
-            learned.context_rows(self._contexts(time_BS)),
+            learned.context_rows(self._contexts(time_BS, None)),
             self._fold_in,
             start=self._config.user_start,
             seed=self._seed,
         )
-        return factors.scores(user_BD, learned.context_rows(self._contexts(now_B)))
+        return factors.scores(user_BD, learned.context_rows(self._contexts(now_B, code_BC)))
 
     @override
     def settings(self) -> Mapping[str, Any]:
@@ -156,12 +176,12 @@ class FactorisationRecommender(Recommender):
         learned.load(
             item_ND=checked_matrix(weights["item"], num_items, width),
             bias_N=checked(weights["bias"], num_items),
-            context_CD=checked_matrix(weights["context"], sum(self._context_sizes), width),
+            context_CD=checked_matrix(weights["context"], 1 + sum(self._context_sizes()), width),
         )
         self._learned = learned
 
     def _untaught(self) -> Factorisation:
-        return Factorisation(self._config, seed=self._seed, context_sizes=self._context_sizes)
+        return Factorisation(self._config, seed=self._seed, context_sizes=self._context_sizes())
 
     def _pass(self, events: PassOrder) -> Iterator[tuple[float, float]]:
         """Learn every event once; yields the share that is done and the loss since the last."""
@@ -171,7 +191,8 @@ class FactorisationRecommender(Recommender):
         for batch, start in enumerate(range(0, num, self._passes.batch_events), 1):
             taken = slice(start, start + self._passes.batch_events)
             candidate_BK = events.unseen(taken, self._learned.candidates(len(events.items[taken])))
-            contexts = self._contexts(events.times_s[taken].astype(np.int64))
+            times_s = events.times_s[taken].astype(np.int64)
+            contexts = self._contexts(times_s, events.contexts[taken])
             losses.append(
                 self._learned.learn(
                     events.users[taken], events.items[taken], candidate_BK, contexts

@@ -63,7 +63,7 @@ class Factors:
     Attributes:
         item_ND: Of items.
         bias_N: Of items.
-        context_CD: Of contexts: one context's values after the other's.
+        context_CD: Of contexts: one context's values after the other's, and 1 of what is untold.
     """
 
     item_ND: NDArray[np.float32]

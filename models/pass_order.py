@@ -4,7 +4,8 @@ By time; actions of equal times by how manieth of their user they are, then in l
 without times is so learned in rounds, everybody's first actions before anybody's second, and not
 one whole user after the other.
 
-Shape letters: Z actions on items, B actions of a call, K candidates of each.
+Shape letters: Z actions on items, B actions of a call, K candidates of each,
+C context names.
 """
 
 import numpy as np
@@ -21,6 +22,7 @@ class PassOrder:
         users: hashed user of each action.
         items: its item code, int64.
         times_s: its time.
+        contexts: of the moment that its list was made at, as in the history, `[Z, C]`.
     """
 
     def __init__(self, history: History) -> None:
@@ -34,6 +36,7 @@ class PassOrder:
         self.users = history.users[rows]
         self.items = history.items[rows].astype(np.int64)
         self.times_s = history.times_s[rows]
+        self.contexts = history.contexts[rows]
         self._number_Z = number_Z[order]
         self._num_items = len(history.item_ids)
         self._seen_Z = np.unique(self._number_Z * self._num_items + self.items)

@@ -153,10 +153,15 @@ def context_rows(contexts: Sequence[Sequence[int]], side: SideFeatures) -> npt.N
     >>> context_rows([(5, 0), ()], SideFeatures(context=("a", "b"), num_context_codes=64)).tolist()
     [[5, 65], [0, 65]]
     """
+    return context_rows_of(context_codes(contexts, side), side)
+
+
+def context_codes(contexts: Sequence[Sequence[int]], side: SideFeatures) -> npt.NDArray[np.int64]:
+    """Return context codes as one array, 0 where there are none at all, `[B, C]`."""
     codes_BC = np.zeros((len(contexts), len(side.context)), np.int64)
     for row_C, codes in zip(codes_BC, contexts, strict=True):
         row_C[: len(codes)] = codes
-    return context_rows_of(codes_BC, side)
+    return codes_BC
 
 
 def context_rows_of(codes_BC: npt.NDArray[np.integer], side: SideFeatures) -> npt.NDArray[np.int64]:

@@ -13,17 +13,20 @@ from featurestore.events import CatalogueItem, ItemId
 from featurestore.lists import decode_list
 from models.bundle import OPTIMIZER, WEIGHTS, load_bundle
 from models.encoder import BUNDLE_KIND
+from models.side_features import SideFeatures
+from models.transformer.network import CONTEXTS
 from streams.announcements import Decision
 from streams.model_registry import ModelRegistry
 from tests.integration.learners import produce_records
 from tests.integration.roles import running_trainer, running_worker, until
 from tests.integration.stream_checks import produce, produce_items
 from tests.streams.bundles import small_bundle
-from tests.streams.example_logs import START_MS, action, record_of
+from tests.streams.example_logs import START_MS, action, record_of, told
 from tests.streams.stream_events import click
 
 TRAINER_S = 120.0
 NUM_ITEMS = 20
+PHONE = SideFeatures(context=("device",)).context_codes({"device": "phone"}, 0)
 SWAPS = 'recsys_model_swaps_total{kind="transformer"}'
 REFUSALS = 'recsys_model_refusals_total{kind="transformer"}'
 PROGRESS = "recsys_consumer_last_progress_timestamp_seconds"
@@ -31,14 +34,15 @@ PROMOTED = 'recsys_trainer_runs_total{outcome="promoted"}'
 
 
 def produce_walks(kafka: str, topic: str, num_users: int) -> None:
-    """Users who walk one fixed permutation of the items, 20 actions a record."""
+    """Users with a phone who walk one fixed permutation of the items, 20 actions a record."""
     generator = np.random.default_rng(1)
     sources = []
     for user in range(num_users):
         first = int(generator.integers(NUM_ITEMS))
         for step in range(5):
             at_ms = START_MS + 20_000 * user + 1_000 * step
-            sources.append(action(f"u{user}", f"i{(first + 7 * step) % NUM_ITEMS}", at_ms))
+            acted = action(f"u{user}", f"i{(first + 7 * step) % NUM_ITEMS}", at_ms)
+            sources.append(told(acted, device="phone"))
     records = [record_of(sources[n : n + 20], n) for n in range(0, len(sources), 20)]
     produce_records(kafka, topic, records)
 
@@ -72,6 +76,8 @@ def test_a_trained_bundle_is_taken_up_and_a_damaged_one_is_not(
     bundle = load_bundle(Path(announced.uri), expected_digest=announced.digest)
     assert len(bundle.item_ids) == NUM_ITEMS
     assert bundle.arrays(OPTIMIZER)["attributes.codes"].any(1).sum() == len(even)
+    learned = bundle.arrays(WEIGHTS)[f"network.{CONTEXTS}"].any(1)
+    assert np.flatnonzero(learned).tolist() == list(PHONE)
 
     with running_worker(
         tmp_path, kafka=kafka.bootstrap, redis_url=redis_url, prefix=topics

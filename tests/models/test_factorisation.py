@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from models.factorisation import Factorisation, FactorisationConfig
+from models.factorisation import UNTOLD, Factorisation, FactorisationConfig
 from models.online.tables import DeltaOutcome, TableSet
 
 _NUM_ITEMS = 20
@@ -70,6 +70,21 @@ def test_a_step_climbs_the_likelihood_along_its_gradient(contexts: tuple[int, ..
     gained = (_margin(learned, 5, 3, 9, contexts) - margin) / 1e-3
     assert gained == pytest.approx((step @ step) / pull, rel=1e-2)
     assert np.count_nonzero(step) == 4 * (3 + len(contexts)) + 2
+
+
+def test_what_is_untold_of_a_context_is_one_for_good() -> None:
+    learned = _new(context_sizes=_SIZES)
+    begun = learned.factors.context_CD.copy()
+    contexts = np.array([[2, UNTOLD], [2, UNTOLD], [UNTOLD, UNTOLD]])
+    for _ in range(5):
+        learned.learn(_users(5, 6, 7), np.array([3, 4, 5]), np.array([[9], [9], [9]]), contexts)
+    moved = (learned.factors.context_CD != begun).any(1)
+    assert np.flatnonzero(moved).tolist() == [2]
+    assert (learned.factors.context_CD[-1] == 1).all()
+    # The user's and the item's factors alone.
+    scores_N = learned.user_factors(_users(7))[0] @ learned.factors.item_ND.T
+    expected = scores_N + learned.factors.bias_N
+    assert _margin(learned, 7, 3, 9, (UNTOLD, UNTOLD)) == pytest.approx(expected[3] - expected[9])
 
 
 def test_steps_of_one_call_are_the_sum_of_what_each_would_be_alone() -> None:

@@ -36,6 +36,11 @@ _SMALL: dict[str, dict[str, Any]] = {
         "network": {"length": 6, "item_width": 16, "model_width": 32},
         "training": {"max_epochs": 12, "batch_size": 64, "warm_up_steps": 20},
     },
+    "tensor": {
+        "factors": {"num_factors": 16, "user_start": 1.0, "num_candidates": 4, "rate": 0.1},
+        "passes": {"max_passes": 4, "batch_events": 16},
+        "fold_in": {"rate": 0.3},
+    },
     "autoencoder": {
         "network": {"model_width": 16},
         "training": {"max_epochs": 12, "batch_size": 64, "warm_up_steps": 20},
@@ -47,7 +52,7 @@ _SMALL: dict[str, dict[str, Any]] = {
     },
 }
 _WITH_ATTRIBUTES = ("lstm", "transformer", "two_tower", "youtube")
-_WITH_CONTEXT = ("autoencoder", "lstm", "transformer", "two_tower", "youtube")
+_WITH_CONTEXT = ("autoencoder", "lstm", "tensor", "transformer", "two_tower", "youtube")
 
 
 def _fitted(name: str, history: History) -> Recommender:

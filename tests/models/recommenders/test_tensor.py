@@ -7,6 +7,7 @@ from models.history import History, HistoryEvent
 from models.recommender import Recommender
 from models.recommenders.bprmf import BprRecommender
 from models.recommenders.tensor import TensorRecommender
+from models.side_features import SideFeatures
 
 _DAY_S, _HOUR_S = 86_400, 3600
 _MORNING_H, _EVENING_H = 8, 20
@@ -92,6 +93,22 @@ def test_first_visit_is_served_by_the_hour_alone() -> None:
         leading = np.argsort(-scores_N, kind="stable")[: 2 * _NUM_OF_KIND]
         kinds = [model.item_ids[code][1] for code in leading.tolist()]
         assert kinds.count(moment) >= 2 * _NUM_OF_KIND - 2
+
+
+def test_a_context_that_is_untold_or_never_came_changes_nothing() -> None:
+    """A log that names a context without ever telling it is learned like one that does not."""
+    plain, silent = History(), History(side=SideFeatures(context=("device",)))
+    models = []
+    for history in (plain, silent):
+        history.append(_events(), from_offset=0, to_offset=1)
+        models.append(_tensor("hour", max_passes=2))
+        for _ in models[-1].fit(history):
+            pass
+    asked = [model.sequence("u", ["am0", "be1"], now_s=_DAY_S) for model in models]
+    first, second = (model.scores([one]) for model, one in zip(models, asked, strict=True))
+    np.testing.assert_array_equal(first, second)
+    told = models[1].sequence("u", ["am0", "be1"], now_s=_DAY_S, context={"device": "new"})
+    np.testing.assert_array_equal(models[1].scores([told]), second)
 
 
 def test_without_a_request_time_the_last_actions_hour_counts() -> None:
