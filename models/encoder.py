@@ -11,7 +11,7 @@ log-scores times the weights that the graph returns with the query:
 The time until the action being predicted is unknown when a list is computed, so it is no input,
 neither here nor in training. What is known is the event that caused the list: after an action the
 request gap is 0 ("now"); after a visit it is the time from the last action to that visit. Training
-derives the same number from the log's visits. The contexts that the bundle reads are that event's.
+derives the same number from the log's visits. Contexts that the bundle reads are that event's, too.
 
 Shape letters: B users, L tokens, I item vector width, N items of the bundle, A action types.
 """

@@ -267,10 +267,8 @@ class History:
             return column
         if name != "contexts":
             return arrays[name]
-        now = self.side or NO_SIDE
-        for place, context in enumerate(now.context):
-            if context in before.context and before.num_context_codes == now.num_context_codes:
-                column[:, place] = arrays[name][:, before.context.index(context)]
+        for now, then in (self.side or NO_SIDE).kept_from(before):
+            column[:, now] = arrays[name][:, then]
         return column
 
     def _adopt_columns(self, columns: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -52,7 +52,10 @@ def load_history(path: Path, *, side: SideFeatures | None = None) -> History:
         raise HistoryRefused(f"{path}: format {found!r} found, {_FORMAT!r} expected")
     if header.get("sha256") != _digest(header.get("state", ""), arrays):
         raise HistoryRefused(f"{path}: the content does not match its digest; delete the file")
-    return History.restore(json.loads(header["state"]), arrays, side=side)
+    try:
+        return History.restore(json.loads(header["state"]), arrays, side=side)
+    except (KeyError, TypeError) as error:
+        raise HistoryRefused(f"{path}: of another version ({error!r})") from error
 
 
 def _digest(state: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:

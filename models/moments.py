@@ -52,8 +52,7 @@ class Moments:
         user = hash_user(user_id)
         last = self._last.pop(user, self._nothing)
         self._last[user] = Moment(at_s, self._side.context_codes(context, at_s))
-        if self._max_users is not None and len(self._last) > self._max_users:
-            del self._last[next(iter(self._last))]
+        self._forget()
         return last
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
@@ -70,3 +69,8 @@ class Moments:
         """Know whom the arrays name, as of the same `side`."""
         moments = map(Moment, arrays["times_s"].tolist(), map(tuple, arrays["contexts"].tolist()))
         self._last = dict(zip(arrays["users"].tolist(), moments, strict=True))
+        self._forget()
+
+    def _forget(self) -> None:
+        while self._max_users is not None and len(self._last) > self._max_users:
+            del self._last[next(iter(self._last))]

@@ -74,6 +74,13 @@ class SideFeatures:
         """What context codes depend on: equal ones mean the same."""
         return self.context, self.num_context_codes
 
+    def kept_from(self, before: SideFeatures) -> list[tuple[int, int]]:
+        """Return the places of contexts that are told in the same codes as before: now, then."""
+        if self.num_context_codes != before.num_context_codes:
+            return []
+        places = {name: place for place, name in enumerate(before.context)}
+        return [(place, places[name]) for place, name in enumerate(self.context) if name in places]
+
     def without_moments(self) -> SideFeatures:
         """Return what is left to models that know nothing of moments."""
         return replace(self, context=(), clock=False)

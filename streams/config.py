@@ -22,6 +22,7 @@ from featurestore.features import FeatureConfig, FeatureLayout
 from featurestore.fold import FoldRules
 from featurestore.keys import item_key
 from models.online.choice_head import ChoiceHead, Prior
+from models.online.context_popularity import SESSION_STEP
 from models.online.online_models import OnlineConfig, OnlineModels
 from models.online.retrieval import RetrievalConfig
 from models.online.sources import FACTORS
@@ -60,7 +61,7 @@ CONFIG_VARIABLE: Final = "HEADRACE_CONFIG"
 _DAY_MS: Final = 86_400_000
 _LISTS: Final = frozenset({"kafka.brokers"})
 _OPERATIONAL: Final = frozenset(
-    {"kafka", "redis", "worker", "learner", "trainer", "gate", "side", "evaluation"}
+    {"kafka", "redis", "worker", "learner", "trainer", "gate", "evaluation"}
 )
 
 
@@ -119,6 +120,11 @@ class Config:
             for key, names, known in named
             if (unknown := sorted(set(names) - set(known)))
         ]
+        if SESSION_STEP in self.side.context:
+            bad.append(
+                f"side.context without {SESSION_STEP}, which no event tells: [online.contexts] "
+                "alone counts by it (found it there)"
+            )
         if bad:
             raise ValueError("; ".join(bad))
 

@@ -112,3 +112,21 @@ class ContextVectors(nn.Module):
         """
         is_told_BC = context_BC % self._num_codes > 0
         return functional.embedding(context_BC, self.vectors) * is_told_BC[..., None]
+
+    def renamed(
+        self, vectors_before: Tensor | None, side: SideFeatures, before: SideFeatures
+    ) -> Tensor:
+        """Return these vectors with those that others had of the same contexts.
+
+        Args:
+            vectors_before: the others'; None where there were no contexts.
+            side: which contexts there are here.
+            before: which there were.
+        """
+        vectors = self.vectors.detach().clone()
+        if vectors_before is not None:
+            width, num_codes = vectors.shape[1], self._num_codes
+            kept = vectors.view(-1, num_codes, width)
+            for now, then in side.kept_from(before):
+                kept[now] = vectors_before.view(-1, num_codes, width)[then]
+        return vectors

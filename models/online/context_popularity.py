@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 SESSION_STEP = "session_step"
 """Name of the one circumstance that is no event's context: how far the session has got."""
 
-_MAX_STEP = 3
+MAX_STEP = 3
+"""Steps from here on are alike."""
 ABSENT = -1
 """The row of a context feature that an event does not carry."""
 
@@ -52,7 +53,7 @@ def circumstances(
     >>> circumstances({"device": "phone"}, 7)
     {'device': 'phone', 'session_step': 3}
     """
-    return {**(context or {}), SESSION_STEP: min(session_num_actions, _MAX_STEP)}
+    return {**(context or {}), SESSION_STEP: min(session_num_actions, MAX_STEP)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from models.bundle import OPTIMIZER, WEIGHTS, Bundle, BundleConfig, BundleRefuse
 from models.encoder import BUNDLE_KIND, side_read_by
 from models.side_features import SideFeatures
 from models.transformer.export import encoder_graph
-from models.transformer.network import CONTEXTS, NetworkConfig
+from models.transformer.network import NetworkConfig
 from models.transformer.state import TrainingState
 
 _SIZES: Final = frozenset(field.name for field in fields(NetworkConfig))
@@ -71,7 +71,8 @@ def restore_state(bundle: Bundle, *, learning_rate: float, side: SideFeatures) -
     Args:
         bundle: checked.
         learning_rate: of the network's weights.
-        side: which contexts there are now. Where the bundle reads others, all are learned anew.
+        side: which contexts there are now. Vectors of those that the bundle does not read in the
+            same codes begin anew.
 
     Raises:
         BundleRefused: the bundle is of another kind, or has changed since it was checked.
@@ -81,17 +82,15 @@ def restore_state(bundle: Bundle, *, learning_rate: float, side: SideFeatures) -
             f"{bundle.folder}: kind {bundle.config.kind!r} found, {BUNDLE_KIND!r} expected"
         )
     sizes = {name: value for name, value in bundle.config.settings.items() if name in _SIZES}
-    weights = bundle.arrays(WEIGHTS)
-    if side_read_by(bundle).context_meaning != side.context_meaning:
-        weights.pop(f"network.{CONTEXTS}", None)
     try:
         return TrainingState.restore(
             NetworkConfig(**sizes),
             bundle.item_ids,
-            weights,
+            bundle.arrays(WEIGHTS),
             bundle.arrays(OPTIMIZER),
             learning_rate=learning_rate,
             side=side,
+            side_before=side_read_by(bundle),
         )
     except (KeyError, RuntimeError, TypeError) as error:
         raise BundleRefused(

@@ -158,19 +158,31 @@ class TrainingState:
         moments: Arrays,
         *,
         learning_rate: float,
-        side: SideFeatures = NO_SIDE,
+        side: SideFeatures,
+        side_before: SideFeatures,
     ) -> Self:
         """Return the state that `weights()` and `moments()` were taken from.
 
-        Without weights of contexts, those of `side` begin anew.
+        Args:
+            config: sizes.
+            item_ids: the catalogue.
+            weights: as taken.
+            moments: as taken.
+            learning_rate: of the network's weights.
+            side: which contexts there are now.
+            side_before: which there were. Of those that were not, or in other codes, vectors begin
+                anew.
         """
         state = cls(config, item_ids, seed=0, learning_rate=learning_rate, side=side)
         tensors = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
         state.items = ItemMatrix(tensors.pop("items"))
         network = {name.removeprefix("network."): value for name, value in tensors.items()}
         num_kept = len(network)
-        if state.network.contexts is not None:
-            network.setdefault(CONTEXTS, state.network.contexts.vectors.detach())
+        if side.context_meaning != side_before.context_meaning:
+            vectors = network.pop(CONTEXTS, None)
+            num_kept = len(network)
+            if state.network.contexts is not None:
+                network[CONTEXTS] = state.network.contexts.renamed(vectors, side, side_before)
         state.network.load_state_dict(network)
         told = {
             name.removeprefix(_ATTRIBUTES): array

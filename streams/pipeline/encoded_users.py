@@ -1,6 +1,7 @@
 """Which users has the encoder seen already, with just this history?
 
-A page opens and a list is computed; the impression that follows is featured on the same history.
+A page opens and a list is computed; the impression that follows is featured on the same history,
+and in the same context where the application tells one with both.
 The encoder is the dearest single step of either, so its answers are kept for the latest users, for
 as long as nothing that it sees has changed. An answer is a function of what it sees (but for the
 last bits of rounding), so keeping it changes no list.
@@ -31,7 +32,7 @@ class EncodedUser(NamedTuple):
     Attributes:
         actions: The history that it saw.
         gap: Bucket of the time from the last action to the event that the state ends with.
-        contexts: Codes of that event's context.
+        contexts: Codes of the context that it was told.
         query_I: float32, the user's vector.
         counter_weight_3: float32, the weights of the counters.
     """
@@ -57,8 +58,8 @@ class EncodedUsers:
         """Return the encoder's answer for each user; it runs once, for those that changed.
 
         Args:
-            users: Each with what the event that the state ends with says of its context. A user may
-                occur several times, with different states.
+            users: Each with the context in which they are asked about: of the event that the list
+                is made at, or of an impression. A user may occur several times.
         """
         gaps_s = [_gap_s(state) for _, state, _ in users]
         gaps = gap_buckets(np.array(gaps_s, np.int64)).tolist()

@@ -16,7 +16,7 @@ from featurestore.choice_features import ChoiceFeatures
 from featurestore.events import Action, Context, Impression
 from featurestore.keys import item_key, item_keys
 from featurestore.state import UserState
-from models.online.context_popularity import circumstances
+from models.online.context_popularity import MAX_STEP, circumstances
 from models.online.questions import MAX_PREVIOUS
 from streams.examples import (
     NO_ITEM,
@@ -197,7 +197,7 @@ def _counts(step: Step, key: int, table: ActionTable, contribution: Contribution
 
 def _circumstances(step: Step, context: Context | None, names: tuple[str, ...]) -> dict[str, str]:
     """The circumstances of a positive action; the session's step is that before it."""
-    num_before = step.session_num_actions - 1 if step.session_num_actions else 0
+    num_before = min(max(step.session_num_actions - 1, 0), MAX_STEP)
     return _texts(names, num_before, *map((context or _NOTHING).get, names))
 
 

@@ -119,10 +119,10 @@ class TrainingRound:
                 state.attributes.num_codes,
             )
         told, read = self._data.side.context_meaning, side_read_by(bundle).context_meaning
-        if told != read:
+        if told != read and (told[0] or read[0]):
             logger.warning(
-                "[side] has the contexts and codes %s, the bundle in force %s: they are learned "
-                "anew",
+                "[side] has the contexts and codes %s, the bundle in force %s: those that it does "
+                "not have alike are learned anew",
                 told,
                 read,
             )

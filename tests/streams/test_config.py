@@ -137,6 +137,7 @@ def test_sources_are_those_that_bundles_can_bring_and_only_they_get_a_limit() ->
     refused = {
         "online.extra_sources=['popularity']": "extra_sources among als, .*found popularity",
         "online.extra_sources=['als']": "features.sources among .*found transformer",
+        "side.context=['device', 'session_step']": "side.context without session_step",
         "retrieval.limits.als=40": "retrieval.limits among .*found als",
         "retrieval.limits.factors=40": "retrieval.limits among .*found factors",
         "features.sources=['factors']": "features.sources among .*found factors",
@@ -184,4 +185,5 @@ def test_the_digest_names_the_rules_and_not_the_place() -> None:
         digest
     )
     assert config_of({"ranking": {"list_size": 10}}).digest() != digest
+    assert config_of({"side": {"context": ["plan"]}}).digest() != digest
     assert config_of({"actions": {"click": {"weight": 2}}}).digest() != digest

@@ -105,6 +105,21 @@ def test_a_bundle_goes_on_with_its_contexts_exactly(
     assert _share_in_the_half(resumed, history) > 0.95
 
 
+@pytest.mark.parametrize("names", [("plan", "device"), ("hour", "device", "plan")])
+def test_contexts_that_stay_are_gone_on_with(
+    history: History, trained: TrainingState, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    side = replace(_SIDE, context=names)
+    resumed = _bundled(trained, tmp_path / "bundle", side)
+
+    weights = resumed.weights()[f"network.{CONTEXTS}"].reshape(len(names), 65, -1)
+    before = trained.weights()[f"network.{CONTEXTS}"].reshape(2, 65, -1)
+    np.testing.assert_array_equal(weights[names.index("device")], before[0])
+    again = _on_devices(1100, side=side)
+    assert again.item_ids == history.item_ids
+    assert _share_in_the_half(resumed, again) > 0.95
+
+
 @pytest.mark.parametrize(
     "side", [SideFeatures(context=("plan",)), replace(_SIDE, num_context_codes=32)]
 )
