@@ -31,6 +31,7 @@ from models.history import History, HistoryEvent
 from models.recommender import UserSequence
 from models.registry import SERVABLE, new_recommender
 from models.served import load_served
+from models.side_features import SideFeatures
 from models.transformer.bundling import Provenance, write_state
 from models.transformer.network import NetworkConfig
 from models.transformer.state import TrainingState
@@ -42,6 +43,7 @@ _NUM_LEARNED: Final = 20_000
 _NUM_USERS: Final = 400
 _START_S: Final = 1_700_000_000
 _CLICK: Final = 1
+_SIDE: Final = SideFeatures()
 
 
 class Trained(NamedTuple):
@@ -70,6 +72,7 @@ def main(names: tuple[str, ...]) -> None:
             items=popular(generator, NUM_ACTIONS).astype(np.int32),
             actions=np.full(NUM_ACTIONS, _CLICK, np.uint8),
             times_s=(_START_S + np.arange(NUM_ACTIONS)).astype(np.uint32),
+            contexts=_on_device(user),
         )
         for user in range(_NUM_ASKED)
     ]
@@ -103,7 +106,11 @@ def _recommender(name: str, history: History) -> Trained:
 def _transformer(history: History) -> Trained:
     training = TrainingConfig()
     state = TrainingState(
-        NetworkConfig(), history.item_ids, seed=1, learning_rate=training.learning_rate
+        NetworkConfig(),
+        history.item_ids,
+        seed=1,
+        learning_rate=training.learning_rate,
+        side=_SIDE,
     )
     for _ in fit(state, history, from_row=0, to_row=history.end_row, config=training, seed=1):
         pass
@@ -123,6 +130,7 @@ def _transformer(history: History) -> Trained:
                         actions=user.actions,
                         times_s=user.times_s.astype(np.int64),
                         user=user.user,
+                        contexts=user.contexts,
                     )
                 ]
             )
@@ -139,10 +147,14 @@ def _spent_ms(ask: Callable[[UserSequence], object], user: UserSequence) -> floa
     return 1000 * (time.process_time() - begun_s)
 
 
+def _on_device(number: int) -> tuple[int, ...]:
+    return _SIDE.context_codes({"device": number % 3}, _START_S)
+
+
 def _history(generator: np.random.Generator) -> History:
-    """Every item once, by a few users, then actions on items of a power law."""
+    """Every item once, by a few users on three devices, then actions on items of a power law."""
     items = [*range(NUM_ITEMS), *popular(generator, _NUM_LEARNED).tolist()]
-    history = History()
+    history = History(side=_SIDE)
     history.append(
         (
             HistoryEvent(
@@ -150,6 +162,8 @@ def _history(generator: np.random.Generator) -> History:
                 time_s=_START_S + number,
                 action=_CLICK,
                 item_id=item_name(item),
+                asked_s=_START_S + number - _NUM_USERS,
+                contexts=_on_device(number),
             )
             for number, item in enumerate(items)
         ),
