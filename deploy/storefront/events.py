@@ -38,6 +38,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     request_id: str | None = None
     list_id: str | None = None
     value: float | None = None
+    context: dict[str, str] = {}
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="visit"):

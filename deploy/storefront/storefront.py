@@ -284,6 +284,7 @@ def _deed(
 ) -> Deed:
     return Deed(
         item=item,
+        shopper=session.shopper,
         user_id=session.user_id,
         session_id=session.session_id,
         request_id=request_id,

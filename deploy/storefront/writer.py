@@ -35,6 +35,7 @@ class Deed:
 
     Attributes:
         item: the item's number.
+        shopper: who did it.
         user_id: as in the session when the page was opened.
         session_id: the same.
         request_id: the list that led to the item; None where a search or a link did.
@@ -42,6 +43,7 @@ class Deed:
     """
 
     item: int
+    shopper: int
     user_id: str
     session_id: str
     request_id: str | None = None
@@ -73,7 +75,7 @@ class EventWriter:
             user_id=session.user_id,
             ts_ms=now_ms,
             session_id=session.session_id,
-            context=self._context(session),
+            context=self._context(session.shopper),
         )
 
     def impression(
@@ -94,7 +96,7 @@ class EventWriter:
                     zip(served.items.tolist(), served.propensities, strict=True), start=1
                 )
             ],
-            context=self._context(session),
+            context=self._context(session.shopper),
         )
 
     def action(self, name: str, deed: Deed, now_ms: int) -> Action:
@@ -110,6 +112,7 @@ class EventWriter:
             request_id=deed.request_id,
             list_id=deed.list_id,
             value=price if name == "purchase" else None,
+            context=self._context(deed.shopper),
         )
 
     def catalogue_item(self, item: int, *, available: bool) -> CatalogueItem:
@@ -125,8 +128,8 @@ class EventWriter:
             available=available,
         )
 
-    def _context(self, session: Session) -> dict[str, str]:
-        return {"device": self._world.users.devices[session.shopper]}
+    def _context(self, shopper: int) -> dict[str, str]:
+        return {"device": self._world.users.devices[shopper]}
 
     def _new_event_id(self) -> str:
         self._num_events += 1

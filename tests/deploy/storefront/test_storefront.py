@@ -54,6 +54,15 @@ def test_events_come_in_event_time_order_with_unique_ids(events: list[Event]) ->
     assert len(set(ids)) == len(ids) > 5_000
 
 
+def test_every_event_of_a_shopper_tells_their_device(events: list[Event]) -> None:
+    devices: dict[str, set[str]] = {}
+    for event in events:
+        if not isinstance(event, CatalogueItem):
+            devices.setdefault(event.user_id, set()).add(event.context["device"])
+    assert all(len(told) == 1 for told in devices.values())
+    assert len(set.union(*devices.values())) > 1
+
+
 def test_every_event_has_the_documented_structure(events: list[Event]) -> None:
     required = {
         "impression": {"event_id", "user_id", "ts_ms", "items"},
