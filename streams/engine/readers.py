@@ -23,7 +23,7 @@ OnRecords = Callable[[int, Sequence[Record]], None]
 POLL_S: Final = 0.5
 BACKOFF_S: Final = 1.0
 REQUEST_TIMEOUT_MS: Final = 10_000
-"""Also how long a topic that is not there is waited for."""
+"""Also how long a topic that is not there is waited for, twice."""
 
 
 class TopicReader:
@@ -65,6 +65,21 @@ class TopicReader:
             UnreadableTopicError: The topic does not exist.
             KafkaError: No broker can be reached.
         """
+        try:
+            await self._open()
+        except UnknownTopicOrPartitionError:
+            # The client concludes it from the time that has passed. To a process that was stopped
+            # meanwhile, or starved, that says nothing: it asks again.
+            try:
+                await self._open()
+            except UnknownTopicOrPartitionError as error:
+                raise UnreadableTopicError(
+                    f"Topic {self._topic!r} does not exist at {', '.join(self._brokers)}; expected "
+                    f"it to be there. Create the topics first (`headrace up` does)."
+                ) from error
+        return self
+
+    async def _open(self) -> None:
         # Subscribed first, because that makes the client learn of the topic's partitions; assigned
         # then, because a subscription starts all over when partitions are added.
         consumer = AIOKafkaConsumer(
@@ -85,17 +100,10 @@ class TopicReader:
             consumer.unsubscribe()
             consumer.assign(self._partitions)
             await consumer.seek_to_beginning(*self._partitions)
-        except UnknownTopicOrPartitionError as error:
-            await consumer.stop()
-            raise UnreadableTopicError(
-                f"Topic {self._topic!r} does not exist at {', '.join(self._brokers)}; expected it "
-                f"to be there. Create the topics first (`headrace up` does)."
-            ) from error
         except BaseException:
             await consumer.stop()
             raise
         self._consumer = consumer
-        return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         """Disconnect."""

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from deploy.stack.broker import KafkaBroker
 from streams.engine import Record, TopicReader, UnreadableTopicError, read_to_end
@@ -49,6 +51,29 @@ def test_topic_of_which_nothing_is_left_ends_at_once(kafka: KafkaBroker) -> None
 def test_missing_topic_is_named(kafka: KafkaBroker) -> None:
     with pytest.raises(UnreadableTopicError, match="'no-such-topic' does not exist"):
         asyncio.run(read_to_end([kafka.bootstrap], "no-such-topic"))
+
+
+def test_a_clock_that_jumped_does_not_make_a_topic_missing(
+    kafka: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a process that was stopped while the broker answered: no answer, and time is up."""
+    topic = new_topic(kafka.bootstrap)
+    append_now(kafka.bootstrap, topic, numbered(5))
+    start, num_started = AIOKafkaConsumer.start, 0
+
+    async def wakes_late(consumer: AIOKafkaConsumer) -> None:
+        nonlocal num_started
+        num_started += 1
+        if num_started == 1:
+            raise UnknownTopicOrPartitionError
+        await start(consumer)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "start", wakes_late)
+
+    records = asyncio.run(read_to_end([kafka.bootstrap], topic))
+
+    assert len(records) == 5
+    assert num_started == 2
 
 
 def test_what_comes_later_is_followed(kafka: KafkaBroker) -> None:
